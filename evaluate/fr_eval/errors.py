@@ -1,0 +1,23 @@
+"""The exceptions of evaluation.
+
+Each message says where it happened, what was expected, what was received, and what to do. Only the command line turns
+them into a one-line failure; anything else that escapes is a bug and keeps its traceback.
+"""
+
+__all__ = ["BinError", "EvalError", "ModelError", "ProtocolError"]
+
+
+class EvalError(Exception):
+    """Base of everything that evaluation reports to its user."""
+
+
+class BinError(EvalError):
+    """A verification bin cannot be read, or is refused."""
+
+
+class ModelError(EvalError):
+    """A model cannot be loaded, or does not give usable embeddings."""
+
+
+class ProtocolError(EvalError):
+    """A protocol cannot be computed on the pairs it was given."""

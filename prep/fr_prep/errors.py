@@ -1,0 +1,47 @@
+"""The exceptions of data preparation.
+
+Each message says where it happened, what was expected, what was received, and what to do. Only the command line turns
+them into a one-line failure; anything else that escapes is a bug and keeps its traceback.
+"""
+
+__all__ = ["DamagedRecordError", "OutputError", "PrepError", "ShardError", "SourceError", "WorkerError"]
+
+
+class PrepError(Exception):
+    """Base of everything that data preparation reports to its user."""
+
+
+class SourceError(PrepError):
+    """A source set cannot be used: missing, unreadable, inconsistent, or changed while it was read."""
+
+
+class DamagedRecordError(SourceError):
+    """A record of a source is damaged.
+
+    Attributes:
+        offset: byte offset in the file at which the record's frame starts.
+    """
+
+    def __init__(self, message: str, *, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_damaged_record, (str(self), self.offset))
+
+
+def _rebuild_damaged_record(message: str, offset: int) -> DamagedRecordError:
+    """Lets the error cross from a worker process with its offset."""
+    return DamagedRecordError(message, offset=offset)
+
+
+class OutputError(PrepError):
+    """An output cannot be written: it exists, is locked, is foreign, or the disk is full."""
+
+
+class ShardError(PrepError):
+    """A shard set does not hold what its manifest promises."""
+
+
+class WorkerError(PrepError):
+    """A worker process died without a report."""
