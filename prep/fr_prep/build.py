@@ -1,0 +1,299 @@
+"""From a `.rec` set to a folder of shards: the whole flow on one page."""
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import crc32c
+from tqdm import tqdm
+
+from fr_prep import manifest as manifests
+from fr_prep.digests import crc32c_of_file, sha256_of_file, sha256_of_text
+from fr_prep.errors import OutputError, SourceError
+from fr_prep.images import ImageKind
+from fr_prep.output_folder import OutputFolder, write_text
+from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
+from fr_prep.pool import run_tasks
+from fr_prep.shards import ShardResult, ShardTask, receipt_path, write_error, write_shard
+from fr_prep.sources.insightface import FaceSet, read_face_set, set_files
+from fr_prep.version import tool_version
+
+__all__ = ["BuildSettings", "Conversion", "build_dataset", "plan_dataset"]
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSettings:
+    """What the user may choose.
+
+    Attributes:
+        name: the data set's name: a letter, then letters, digits and underscores, as TensorFlow Datasets wants it.
+        plan: order and division.
+        num_workers: processes; they change nothing in the result.
+        overwrite: replace what is in the folder.
+        resume: go on with an interrupted conversion.
+        quiet: no progress bar.
+    """
+
+    name: str = "faces"
+    plan: PlanSettings = field(default_factory=PlanSettings)
+    num_workers: int = 1
+    overwrite: bool = False
+    resume: bool = False
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"expected a name of letters, digits and underscores, received {self.name!r}")
+        if self.num_workers < 1:
+            raise ValueError(f"expected at least 1 worker, received {self.num_workers}")
+        if self.overwrite and self.resume:
+            raise ValueError("expected either overwrite or resume, received both")
+
+    def arguments(self) -> dict[str, Any]:
+        """The choices that the result depends on, for the manifest."""
+        return {"name": self.name, **asdict(self.plan)}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A conversion that is planned but not carried out.
+
+    Attributes:
+        source: the set's index.
+        plan: which record goes where.
+        num_bytes: about how many bytes the shards will take; never less than they do.
+    """
+
+    source: FaceSet
+    plan: Plan
+    num_bytes: int
+
+
+def plan_dataset(source: Path, settings: BuildSettings) -> Conversion:
+    """Reads the index of a set and plans its conversion; writes nothing.
+
+    Raises:
+        SourceError: if the set cannot be used.
+    """
+    face_set = read_face_set(source)
+    plan = make_plan(face_set.labels, face_set.image_lengths, settings=settings.plan)
+    kept = plan.labels >= 0
+    num_bytes = int(face_set.image_lengths[kept].sum()) + RECORD_OVERHEAD_BYTES * int(kept.sum())
+    return Conversion(source=face_set, plan=plan, num_bytes=num_bytes)
+
+
+def build_dataset(source: Path, out: Path, *, settings: BuildSettings) -> manifests.Manifest:
+    """Converts a set into a folder of TFRecord shards with class index and manifest.
+
+    Args:
+        source: the set's folder, or its `.rec`.
+        out: the data set's folder.
+        settings: the user's choices.
+
+    Raises:
+        SourceError: if the set cannot be used, is damaged, or changed while it was read.
+        OutputError: if the folder is taken, or cannot be written.
+        WorkerError: if a worker process died.
+    """
+    before = _file_states(source)
+    conversion = plan_dataset(source, settings)
+    with OutputFolder(out) as folder:
+        folder.prepare(_fingerprint(conversion, before, settings), overwrite=settings.overwrite, resume=settings.resume)
+        _require_space(folder.path, conversion)
+        results, digest = _write_shards(conversion, folder, settings)
+        if _file_states(source) != before:
+            raise SourceError(
+                f"{source}: was changed while it was read. Leave it alone and convert it again, by --overwrite."
+            )
+        try:
+            manifest = _write_tables(conversion, results, digest, folder.staging, settings)
+        except OSError as error:
+            raise write_error(folder.staging, error) from error
+        folder.publish(manifest.file_names())
+    return manifests.read_manifest(out)
+
+
+def _file_states(source: Path) -> dict[str, list[int]]:
+    """Size in bytes and time of change of each of the set's files."""
+    states = {path.name: path.stat() for path in set_files(source)}
+    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+
+
+def _fingerprint(conversion: Conversion, states: Mapping[str, Any], settings: BuildSettings) -> dict[str, Any]:
+    """What the shards depend on; a run can be resumed only where all of it is the same."""
+    source, crc = conversion.source, 0
+    for column in (source.keys, source.labels, source.offsets, source.image_lengths):
+        crc = crc32c.crc32c(column.tobytes(), crc)
+    return {
+        "tool version": tool_version(),
+        "source files": dict(states),
+        "source index": f"{crc:08x}",
+        **settings.arguments(),
+    }
+
+
+def _require_space(folder: Path, conversion: Conversion) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < conversion.num_bytes:
+        raise OutputError(
+            f"{folder}: expected about {conversion.num_bytes:,} bytes of free space, {free_bytes:,} are left. "
+            "Free some, or choose another folder."
+        )
+
+
+def _write_shards(
+    conversion: Conversion, folder: OutputFolder, settings: BuildSettings
+) -> tuple[dict[str, list[ShardResult]], str]:
+    """Writes the shards that are missing; gives the results of all, by split, and the CRC-32C of the `.rec`."""
+    results: dict[str, ShardResult] = {}
+    tasks: list[Callable[[], ShardResult | str]] = []
+    digest = ""
+    with tqdm(
+        total=conversion.plan.num_images,
+        unit=" images",
+        unit_scale=True,
+        desc="Writing shards",
+        disable=settings.quiet or None,
+    ) as bar:
+        for task in _shard_tasks(conversion, folder.staging, settings.name):
+            finished = _finished_result(folder, task)
+            if finished:
+                results[finished.file] = finished
+                bar.update(finished.num_records)
+            else:
+                tasks.append(partial(write_shard, task))
+        tasks.append(partial(crc32c_of_file, conversion.source.path))
+        for _, result in run_tasks(tasks, num_workers=settings.num_workers):
+            if isinstance(result, str):
+                digest = result
+            else:
+                results[result.file] = result
+                bar.update(result.num_records)
+    by_split = {
+        split: [results[manifests.shard_name(settings.name, split, i, len(shards))] for i in range(len(shards))]
+        for split, shards in conversion.plan.splits.items()
+    }
+    return by_split, digest
+
+
+def _shard_tasks(conversion: Conversion, staging: Path, name: str) -> Iterator[ShardTask]:
+    source, plan = conversion.source, conversion.plan
+    for split, shards in plan.splits.items():
+        for index, rows in enumerate(shards):
+            yield ShardTask(
+                source=source.path,
+                path=staging / manifests.shard_name(name, split, index, len(shards)),
+                record_offsets=source.offsets[rows],
+                image_offsets=source.image_offsets[rows],
+                image_lengths=source.image_lengths[rows],
+                labels=plan.labels[rows],
+                source_keys=source.keys[rows],
+                source_labels=source.labels[rows],
+            )
+
+
+def _finished_result(folder: OutputFolder, task: ShardTask) -> ShardResult | None:
+    """Gives the receipt of a shard that an interrupted run finished, if the shard is what the receipt says."""
+    shard = folder.finished_file(task.path.name)
+    if shard is None:
+        return None
+    try:
+        result = ShardResult.from_json(receipt_path(task.path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    same = result.num_records == task.num_records and shard.stat().st_size == result.num_bytes
+    return result if same and sha256_of_file(shard) == result.sha256 else None
+
+
+def _write_tables(
+    conversion: Conversion,
+    results: Mapping[str, list[ShardResult]],
+    source_crc32c: str,
+    staging: Path,
+    settings: BuildSettings,
+) -> manifests.Manifest:
+    """Writes what stands beside the shards: class index, label names, the files of TensorFlow Datasets, and the manifest."""
+    plan, classes = conversion.plan, conversion.plan.classes
+    names = [str(label) for label in classes.source_labels.tolist()]
+    kinds = sum((result.image_kinds for shards in results.values() for result in shards), Counter[ImageKind]())
+    images = manifests.image_summary(kinds)
+    encodings = list(images["encodings"])
+    class_index = manifests.class_index_csv(classes, {s: plan.images_per_class(s).tolist() for s in plan.splits}, names)
+    content = {
+        "format_version": manifests.FORMAT_VERSION,
+        "tool": {"name": "fr-toolkit", "version": tool_version()},
+        "name": settings.name,
+        "num_classes": classes.num_classes,
+        "num_images": plan.num_images,
+        "features": manifests.FEATURES,
+        "image": images,
+        "ordering": {"kind": "shuffled", "seed": settings.plan.seed}
+        if settings.plan.shuffle
+        else {"kind": "source order"},
+        "splits": {split: manifests.split_entry(shards) for split, shards in results.items()},
+        "class_index": {"file": manifests.CLASS_INDEX_FILE, "sha256": sha256_of_text(class_index)},
+        "dropped": {
+            "num_classes": len(classes.dropped_labels),
+            "num_images": int(classes.dropped_num_images.sum()),
+            "classes": [
+                {"source_label": label, "num_images": count}
+                for label, count in zip(
+                    classes.dropped_labels.tolist(), classes.dropped_num_images.tolist(), strict=True
+                )
+            ],
+        },
+        "source": _describe_source(conversion.source, source_crc32c),
+        "arguments": settings.arguments(),
+        "warnings": [*conversion.source.warnings, *_image_warnings(images, conversion.source)],
+    }
+    texts = {
+        manifests.CLASS_INDEX_FILE: class_index,
+        manifests.LABEL_NAMES_FILE: "".join(f"{name}\n" for name in names),
+        manifests.DATASET_INFO_FILE: json.dumps(manifests.dataset_info(settings.name, results), indent=1),
+        manifests.FEATURES_FILE: json.dumps(
+            manifests.features_json(
+                classes.num_classes,
+                height=images["height"],
+                width=images["width"],
+                encoding=encodings[0] if len(encodings) == 1 else "",
+            ),
+            indent=1,
+        ),
+        manifests.MANIFEST_FILE: json.dumps(content, indent=1) + "\n",
+    }
+    for file, text in texts.items():
+        write_text(staging / file, text)
+    return manifests.Manifest(folder=staging, content=content)
+
+
+def _describe_source(source: FaceSet, rec_crc32c: str) -> dict[str, Any]:
+    digests = {path: f"sha256:{sha256_of_file(path)}" for path in source.files[1:]}
+    digests[source.path] = f"crc32c:{rec_crc32c}"
+    return {
+        "dialect": source.dialect,
+        "num_images": len(source.keys),
+        "num_other_records": source.num_other_records,
+        "files": [
+            {"file": path.name, "num_bytes": path.stat().st_size, "digest": digests[path]} for path in source.files
+        ],
+    }
+
+
+def _image_warnings(images: Mapping[str, Any], source: FaceSet) -> list[str]:
+    if images["height"] is None:
+        sizes = {(kind["height"], kind["width"]) for kind in images["kinds"]}
+        return [f"Images have {len(sizes)} different sizes; whoever reads them must resize them."]
+    stated = source.property
+    if stated and (stated.height, stated.width) != (images["height"], images["width"]):
+        return [
+            f"property promises images of {stated.height} x {stated.width}, they are {images['height']} x {images['width']}."
+        ]
+    return []

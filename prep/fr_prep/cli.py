@@ -1,0 +1,38 @@
+"""The command line `fr-prep`."""
+
+from typing import Any
+
+import click
+
+from fr_prep.commands.bin2jpeg import bin2jpeg
+from fr_prep.commands.demo_data import demo_data
+from fr_prep.commands.inspect import inspect
+from fr_prep.commands.rec2tfrecord import rec2tfrecord
+from fr_prep.commands.verify import verify
+from fr_prep.errors import PrepError
+
+__all__ = ["main"]
+
+
+class _PrepGroup(click.Group):
+    """Turns what data preparation reports into one line and exit code 1; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PrepError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(
+    cls=_PrepGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example: fr-prep rec2tfrecord faces_emore shards --shards 128 --seed 1",
+)
+@click.version_option(package_name="fr-toolkit", prog_name="fr-prep")
+def main() -> None:
+    """Prepare face-recognition data: from MXNet record sets and verification bins to verified TFRecord shards."""
+
+
+for command in (rec2tfrecord, verify, inspect, bin2jpeg, demo_data):
+    main.add_command(command)

@@ -1,0 +1,58 @@
+"""Options that several commands share, and the type of a size in bytes."""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["ByteSize", "dry_run_option", "json_option", "overwrite_option", "quiet_option", "workers_option"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
+
+
+class ByteSize(click.ParamType[int]):
+    """A size such as `500MB`, `128MiB` or `1000000`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Gives the size in bytes."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?I?)B?", value.strip().upper())
+        if not match or match[2] not in _UNITS:
+            self.fail(f"expected a size such as 128MiB or 500MB, received {value!r}.", param, ctx)
+        return int(float(match[1]) * _UNITS[match[2]])
+
+
+def json_option(function: Function) -> Function:
+    """Adds `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Write the result as JSON to stdout.")(function)
+
+
+def quiet_option(function: Function) -> Function:
+    """Adds `--quiet`."""
+    return click.option("--quiet", "-q", is_flag=True, help="No progress bar and no warnings on stderr.")(function)
+
+
+def overwrite_option(function: Function) -> Function:
+    """Adds `--overwrite`."""
+    return click.option("--overwrite", is_flag=True, help="Replace what is there.")(function)
+
+
+def dry_run_option(function: Function) -> Function:
+    """Adds `--dry-run`."""
+    return click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing.")(function)
+
+
+def workers_option(function: Function) -> Function:
+    """Adds `--workers`."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        show_default="one a processor",
+        help="Worker processes. The result does not depend on them.",
+    )(function)

@@ -1,0 +1,213 @@
+"""The manifest of a data set, and the files beside it that TensorFlow Datasets and pandas read.
+
+The format is `docs/shard-format.md`, its JSON schema `docs/manifest.schema.json`.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fr_prep.errors import ShardError
+from fr_prep.images import ImageKind
+from fr_prep.labels import ClassIndex
+from fr_prep.shards import ShardResult
+
+__all__ = [
+    "CLASS_INDEX_FILE",
+    "FORMAT_VERSION",
+    "LABEL_NAMES_FILE",
+    "MANIFEST_FILE",
+    "Manifest",
+    "class_index_csv",
+    "dataset_info",
+    "features_json",
+    "read_manifest",
+    "shard_name",
+]
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+CLASS_INDEX_FILE = "classes.csv"
+LABEL_NAMES_FILE = "label.labels.txt"
+DATASET_INFO_FILE = "dataset_info.json"
+FEATURES_FILE = "features.json"
+FEATURES = {
+    "image": "bytes, an encoded image",
+    "label": "int64, the dense class 0..num_classes-1",
+    "source_key": "int64, the record's key in the source",
+    "source_label": "int64, the class as the source numbers it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest as it stands in the folder.
+
+    Attributes:
+        folder: the data set's folder.
+        content: the parsed JSON.
+    """
+
+    folder: Path
+    content: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return str(self.content["name"])
+
+    @property
+    def num_classes(self) -> int:
+        """Dense classes."""
+        return int(self.content["num_classes"])
+
+    @property
+    def num_images(self) -> int:
+        """Images in all splits."""
+        return int(self.content["num_images"])
+
+    def shards(self) -> list[Mapping[str, Any]]:
+        """The entries of all shards of all splits: file, num_records, num_bytes, sha256."""
+        return [shard for split in self.content["splits"].values() for shard in split["shards"]]
+
+    def file_names(self) -> list[str]:
+        """All files of the data set, the manifest last."""
+        tables = [CLASS_INDEX_FILE, LABEL_NAMES_FILE, DATASET_INFO_FILE, FEATURES_FILE]
+        return [*(shard["file"] for shard in self.shards()), *tables, MANIFEST_FILE]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads the manifest of a data set.
+
+    Raises:
+        ShardError: if it is missing, is no JSON, lacks something, or is of a later format.
+    """
+    path = folder / MANIFEST_FILE
+    if not folder.is_dir():
+        raise ShardError(f"{folder}: there is no such folder. Give the folder that `fr-prep rec2tfrecord` wrote.")
+    if not path.is_file():
+        unfinished = next(folder.glob("*.incomplete"), None)
+        raise ShardError(
+            f"{folder}: expected {MANIFEST_FILE}, "
+            + (
+                f"found an unfinished conversion ({unfinished.name}): finish it by --resume."
+                if unfinished
+                else "which is missing: the folder is no data set."
+            )
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format_version"] > FORMAT_VERSION:
+            raise ShardError(
+                f"{path}: expected format version {FORMAT_VERSION} or older, received {content['format_version']}. "
+                "Update fr-toolkit."
+            )
+        manifest = Manifest(folder=folder, content=content)
+        foreign = [name for name in manifest.file_names() if Path(name).name != name]
+        if foreign:
+            raise ShardError(
+                f"{path}: expected names of files in the folder, received {foreign[0]!r}. Convert the set again."
+            )
+        _ = manifest.name, manifest.num_classes, manifest.num_images
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ShardError(
+            f"{path}: is no manifest of a data set ({type(error).__name__}: {error}). Convert the set again."
+        ) from error
+    return manifest
+
+
+def shard_name(name: str, split: str, index: int, num_shards: int) -> str:
+    """Gives a shard's file name, as TensorFlow Datasets names it."""
+    return f"{name}-{split}.tfrecord-{index:05d}-of-{num_shards:05d}"
+
+
+def class_index_csv(classes: ClassIndex, images_per_split: Mapping[str, Sequence[int]], names: Sequence[str]) -> str:
+    """Makes the class index as CSV: class, source_label, name, num_images, and the images in each split."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", "source_label", "name", "num_images", *(f"num_{split}" for split in images_per_split)])
+    columns = [
+        classes.source_labels.tolist(),
+        names,
+        classes.num_images.tolist(),
+        *map(list, images_per_split.values()),
+    ]
+    writer.writerows([number, *row] for number, row in enumerate(zip(*columns, strict=True)))
+    return text.getvalue()
+
+
+def image_summary(kinds: Counter[ImageKind]) -> dict[str, Any]:
+    """Says what the images are: one height and width if all share them, the encodings, and every kind with its count."""
+    sizes = {(kind.height, kind.width) for kind in kinds}
+    height, width = sizes.pop() if len(sizes) == 1 else (None, None)
+    encodings = Counter[str]()
+    for kind, count in kinds.items():
+        encodings[kind.encoding] += count
+    return {
+        "height": height,
+        "width": width,
+        "encodings": dict(sorted(encodings.items())),
+        "kinds": [{**kind._asdict(), "num_images": count} for kind, count in sorted(kinds.items())],
+    }
+
+
+def split_entry(results: Sequence[ShardResult]) -> dict[str, Any]:
+    """Makes a split's entry of the manifest from its shards."""
+    return {
+        "num_images": sum(result.num_records for result in results),
+        "num_bytes": sum(result.num_bytes for result in results),
+        "shards": [
+            {"file": r.file, "num_records": r.num_records, "num_bytes": r.num_bytes, "sha256": r.sha256}
+            for r in results
+        ],
+    }
+
+
+def dataset_info(name: str, splits: Mapping[str, Sequence[ShardResult]]) -> dict[str, Any]:
+    """Makes `dataset_info.json`: protobuf JSON, 64-bit integers as strings, as TensorFlow Datasets 4.9 reads it."""
+    return {
+        "name": name,
+        "version": "1.0.0",
+        "splits": [
+            {
+                "name": split,
+                "shardLengths": [str(result.num_records) for result in results],
+                "numBytes": str(sum(result.num_bytes for result in results)),
+            }
+            for split, results in splits.items()
+        ],
+        "supervisedKeys": {"tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}},
+    }
+
+
+def features_json(num_classes: int, *, height: int | None, width: int | None, encoding: str) -> dict[str, Any]:
+    """Makes `features.json` of TensorFlow Datasets. A size that differs from image to image is -1."""
+    features = "tensorflow_datasets.core.features."
+    integer = {
+        "pythonClassName": f"{features}scalar.Scalar",
+        "tensor": {"shape": {}, "dtype": "int64", "encoding": "none"},
+    }
+    image = {
+        "shape": {"dimensions": [str(height or -1), str(width or -1), "3"]},
+        "dtype": "uint8",
+        "encodingFormat": encoding,
+    }
+    return {
+        "pythonClassName": f"{features}features_dict.FeaturesDict",
+        "featuresDict": {
+            "features": {
+                "image": {"pythonClassName": f"{features}image_feature.Image", "image": image},
+                "label": {
+                    "pythonClassName": f"{features}class_label_feature.ClassLabel",
+                    "classLabel": {"numClasses": str(num_classes)},
+                },
+                "source_key": integer,
+                "source_label": integer,
+            }
+        },
+    }

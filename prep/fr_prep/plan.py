@@ -1,0 +1,167 @@
+"""The plan of a conversion: which record goes to which split and shard, and at which place there.
+
+It depends on the source's index, the settings and the seed alone. Shards are tasks that can be done in any order, by any process.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fr_prep.errors import SourceError
+from fr_prep.labels import ClassIndex, index_classes
+
+__all__ = ["Plan", "PlanSettings", "make_plan", "shuffle_keys"]
+
+RECORD_OVERHEAD_BYTES = 160  # frame and Example around an image take no more than this
+_GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """What the user may choose about the order and the division of a set.
+
+    Attributes:
+        num_shards: shards of the train split; None derives it from `shard_bytes`.
+        shard_bytes: about how large a shard should be, in bytes.
+        shuffle: global shuffle, or the source's order.
+        seed: seed of the shuffle and of the split.
+        validation_fraction: part of the images, in [0, 1), that goes to the validation split, stratified by class.
+        min_images: classes with fewer images are dropped.
+    """
+
+    num_shards: int | None = None
+    shard_bytes: int = 128 << 20
+    shuffle: bool = True
+    seed: int = 0
+    validation_fraction: float = 0.0
+    min_images: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_shards is not None and not 1 <= self.num_shards <= 99_999:
+            raise ValueError(f"expected between 1 and 99999 shards, received {self.num_shards}")
+        if self.shard_bytes < 1:
+            raise ValueError(f"expected a positive shard size in bytes, received {self.shard_bytes}")
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"expected a seed from 0 to 2^63 - 1, received {self.seed}")
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(f"expected a validation fraction in [0, 1), received {self.validation_fraction}")
+        if self.min_images < 1:
+            raise ValueError(f"expected at least 1 image a class, received {self.min_images}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan.
+
+    Attributes:
+        classes: the class index.
+        labels: (n,) int64 dense class of each source row, -1 where dropped.
+        splits: name of the split → its shards, each an int64 array of source rows in the order of writing.
+    """
+
+    classes: ClassIndex
+    labels: NDArray[np.int64]
+    splits: dict[str, list[NDArray[np.int64]]]
+
+    @property
+    def num_images(self) -> int:
+        """Images in all splits."""
+        return sum(len(rows) for shards in self.splits.values() for rows in shards)
+
+    @property
+    def num_shards(self) -> int:
+        """Shards in all splits."""
+        return sum(map(len, self.splits.values()))
+
+    def images_per_class(self, split: str) -> NDArray[np.int64]:
+        """(C,) int64, how many images each class has in a split."""
+        rows = np.concatenate(self.splits[split]) if self.splits.get(split) else np.empty(0, dtype=np.int64)
+        return np.bincount(self.labels[rows], minlength=self.classes.num_classes)
+
+
+def shuffle_keys(num_records: int, seed: int) -> NDArray[np.uint64]:
+    """Gives each record a pseudo-random number; sorting by it is the shuffle.
+
+    SplitMix64 (Steele, Lea and Flood 2014) of seed and position: NumPy does not promise that its own permutations stay the
+    same from release to release, and shards must.
+
+    Returns:
+        (num_records,) uint64.
+    """
+    with np.errstate(over="ignore"):
+        base = _mix(np.array([seed], dtype=np.uint64) + np.uint64(_GOLDEN_GAMMA))
+        return _mix(base + np.arange(1, num_records + 1, dtype=np.uint64) * np.uint64(_GOLDEN_GAMMA))
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return values ^ values >> np.uint64(31)
+
+
+def make_plan(source_labels: NDArray[np.int64], image_lengths: NDArray[np.int64], *, settings: PlanSettings) -> Plan:
+    """Plans a conversion.
+
+    Args:
+        source_labels: (n,) int64, the source's label of each image, in source order.
+        image_lengths: (n,) int64 bytes of each image.
+        settings: the user's choices.
+
+    Raises:
+        SourceError: if no image is left, or there are fewer images than shards.
+    """
+    classes, labels = index_classes(source_labels, min_images=settings.min_images)
+    if classes.num_classes == 0:
+        raise SourceError(
+            f"No class has {settings.min_images} images or more; the largest has {int(classes.dropped_num_images.max())}. "
+            "Lower --min-images."
+        )
+    keys = shuffle_keys(len(labels), settings.seed)
+    kept = labels >= 0
+    in_validation = _choose_validation(labels, keys, classes, settings.validation_fraction)
+    num_shards = settings.num_shards or _derive_num_shards(image_lengths[kept & ~in_validation], settings.shard_bytes)
+    splits = {}
+    for name, members, wanted in (
+        ("train", kept & ~in_validation, num_shards),
+        ("validation", in_validation, max(1, round(num_shards * settings.validation_fraction))),
+    ):
+        rows = np.flatnonzero(members)
+        if name == "validation" and len(rows) == 0:
+            continue
+        if len(rows) < wanted:
+            raise SourceError(f"The {name} split has {len(rows)} images, too few for {wanted} shards. Lower --shards.")
+        if settings.shuffle:
+            rows = rows[np.argsort(keys[rows], kind="stable")]
+        splits[name] = np.array_split(rows, wanted)
+    return Plan(classes=classes, labels=labels, splits=splits)
+
+
+def _derive_num_shards(image_lengths: NDArray[np.int64], shard_bytes: int) -> int:
+    """Enough shards for the wished size, and at least 8 (where there are as many images), to read and write in parallel."""
+    total_bytes = int(image_lengths.sum()) + RECORD_OVERHEAD_BYTES * len(image_lengths)
+    return min(max(-(-total_bytes // shard_bytes), min(8, len(image_lengths))), 99_999)
+
+
+def _choose_validation(
+    labels: NDArray[np.int64], keys: NDArray[np.uint64], classes: ClassIndex, fraction: float
+) -> NDArray[np.bool_]:
+    """Takes the fraction of the images, of each class in proportion, and never the last image of a class.
+
+    Each class gives the whole part of its share; the largest remainders give one more until the total is met (Hamilton's
+    method). Within a class, the images with the smallest shuffle keys go.
+    """
+    chosen = np.zeros(len(labels), dtype=np.bool_)
+    if fraction == 0:
+        return chosen
+    shares = classes.num_images * fraction
+    quotas = np.minimum(np.floor(shares).astype(np.int64), classes.num_images - 1)
+    missing = round(float(shares.sum())) - int(quotas.sum())
+    can_give = quotas < classes.num_images - 1
+    by_remainder = np.argsort(-(shares - quotas), kind="stable")
+    quotas[by_remainder[can_give[by_remainder]][: max(missing, 0)]] += 1
+    order = np.lexsort((keys, labels))
+    order = order[labels[order] >= 0]
+    ranks = np.arange(len(order)) - np.repeat(np.cumsum(classes.num_images) - classes.num_images, classes.num_images)
+    chosen[order[ranks < np.repeat(quotas, classes.num_images)]] = True
+    return chosen

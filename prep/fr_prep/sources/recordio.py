@@ -1,0 +1,235 @@
+"""RecordIO, the container format of MXNet: frames of `magic, cflag << 29 | length, payload, padding to 4 bytes`.
+
+Format: dmlc-core `include/dmlc/recordio.h` and `src/recordio.cc`. A payload in which the magic stands at a 4-byte step is split
+there into parts; the reader joins them and puts the magic back. So the magic on a 4-byte step of a sound file always
+starts a frame, and a whole file can be scanned without following lengths.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fr_prep.errors import DamagedRecordError, SourceError
+
+__all__ = ["FRAME_HEADER", "MAGIC", "MAX_RECORD_BYTES", "Frames", "RecordFile", "RecordWriter", "padded"]
+
+MAGIC = 0xCED7230A
+MAX_RECORD_BYTES = (1 << 29) - 1
+FRAME_HEADER = struct.Struct("<II")
+MAGIC_BYTES = struct.pack("<I", MAGIC)
+WHOLE, FIRST, MIDDLE, LAST = range(4)
+SCAN_WORDS = 1 << 22  # 16 MiB at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Frame headers of the records that start at `offsets`, one row a record.
+
+    Attributes:
+        offsets: (n,) int64, byte offset of each record's first frame.
+        cflags: (n,) uint32, 0 for a whole record, 1 for the first part of a split one.
+        lengths: (n,) int64, payload bytes of that first frame.
+        ends: (n,) int64, byte offset behind that frame and its padding.
+    """
+
+    offsets: NDArray[np.int64]
+    cflags: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+def padded(length: int) -> int:
+    """Rounds a payload length up to the 4 bytes that frames are aligned to."""
+    return (length + 3) & ~3
+
+
+class RecordFile:
+    """A memory-mapped `.rec` file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        SourceError: if the file is missing, empty or unreadable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self.num_bytes = file.seek(0, 2)
+                if self.num_bytes == 0:
+                    raise SourceError(f"{path}: expected RecordIO frames, but the file is empty. Copy it again.")
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise SourceError(
+                f"{path}: cannot be read: {error.strerror}. Check the path and its permissions."
+            ) from error
+        self.words: NDArray[np.uint32] = np.frombuffer(self._map, dtype="<u4", count=self.num_bytes // 4)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unmaps the file."""
+        self.words = np.empty(0, dtype=np.uint32)
+        self._map.close()
+
+    def record_offsets(self) -> NDArray[np.int64]:
+        """Finds where records start, by looking for the magic at every 4-byte step.
+
+        Returns:
+            (n,) int64 byte offsets of whole records and of first parts, in file order.
+        """
+        found = []
+        for start in range(0, len(self.words), SCAN_WORDS):
+            positions = np.flatnonzero(self.words[start : start + SCAN_WORDS] == MAGIC).astype(np.int64) + start
+            positions = positions[positions + 1 < len(self.words)]
+            cflags = self.words[positions + 1] >> 29
+            found.append(positions[(cflags == WHOLE) | (cflags == FIRST)] * 4)
+        return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+    def frames_at(self, offsets: NDArray[np.int64]) -> Frames:
+        """Reads the frame headers at these offsets, all at once, and checks each.
+
+        Args:
+            offsets: (n,) int64 byte offsets at which records are said to start.
+
+        Raises:
+            DamagedRecordError: for the first offset that is outside the file or at which no record starts, and for the first
+                frame that reaches past the end of the file.
+        """
+        outside = (offsets < 0) | (offsets > self.num_bytes - FRAME_HEADER.size) | (offsets % 4 != 0)
+        if outside.any():
+            offset = int(offsets[np.argmax(outside)])
+            raise DamagedRecordError(
+                f"{self.path}: expected a record at byte {offset}, but that is "
+                + (f"outside the file of {self.num_bytes} bytes" if offset % 4 == 0 else "no multiple of 4")
+                + ". The .idx belongs to another .rec, or the .rec was cut short: copy both again, or move the .idx away to "
+                "have the .rec scanned.",
+                offset=offset,
+            )
+        words = offsets // 4
+        wrong = self.words[words] != MAGIC
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            raise DamagedRecordError(
+                f"{self.path}: expected the RecordIO magic 0x{MAGIC:08x} at byte {int(offsets[first])}, "
+                f"received 0x{int(self.words[words[first]]):08x}. The .idx belongs to another .rec, or the .rec is damaged: "
+                "copy both again, or move the .idx away to have the .rec scanned.",
+                offset=int(offsets[first]),
+            )
+        lrec = self.words[words + 1]
+        cflags, lengths = (lrec >> 29).astype(np.uint32), (lrec & MAX_RECORD_BYTES).astype(np.int64)
+        ends = offsets + FRAME_HEADER.size + ((lengths + 3) & ~3)
+        inner = cflags > FIRST
+        if inner.any():
+            offset = int(offsets[np.argmax(inner)])
+            raise DamagedRecordError(
+                f"{self.path}: expected the start of a record at byte {offset}, received a later part of a split record. "
+                "Move the .idx away to have the .rec scanned.",
+                offset=offset,
+            )
+        past = ends > self.num_bytes
+        if past.any():
+            first = int(np.argmax(past))
+            raise DamagedRecordError(
+                f"{self.path}: the record at byte {int(offsets[first])} says that it is {int(lengths[first])} bytes long, but "
+                f"the file ends at byte {self.num_bytes}. It was cut short: copy it again.",
+                offset=int(offsets[first]),
+            )
+        return Frames(offsets=offsets, cflags=cflags, lengths=lengths, ends=ends)
+
+    def parts_at(self, offset: int) -> Iterator[tuple[int, int]]:
+        """Yields (payload offset, length) of each part of the record that starts at `offset`.
+
+        Raises:
+            DamagedRecordError: where a part is missing, out of turn, or cut short.
+        """
+        position, expected = offset, (WHOLE, FIRST)
+        while True:
+            if position + FRAME_HEADER.size > self.num_bytes:
+                raise DamagedRecordError(
+                    f"{self.path}: the record at byte {offset} needs a further part at byte {position}, where the file ends. "
+                    "It was cut short: copy it again.",
+                    offset=offset,
+                )
+            magic, lrec = FRAME_HEADER.unpack_from(self._map, position)
+            cflag, length = lrec >> 29, lrec & MAX_RECORD_BYTES
+            start = position + FRAME_HEADER.size
+            if magic != MAGIC or cflag not in expected or start + length > self.num_bytes:
+                raise DamagedRecordError(
+                    f"{self.path}: in the record at byte {offset}, expected a frame with a continuation flag of "
+                    f"{' or '.join(map(str, expected))} at byte {position}, received magic 0x{magic:08x}, flag {cflag}, "
+                    f"length {length} in a file of {self.num_bytes} bytes. Copy the file again.",
+                    offset=offset,
+                )
+            yield start, length
+            if cflag in (WHOLE, LAST):
+                return
+            position, expected = start + padded(length), (MIDDLE, LAST)
+
+    def read(self, offset: int) -> bytes:
+        """Gives the payload of the record at `offset`, its parts joined.
+
+        Raises:
+            DamagedRecordError: if no sound record starts there.
+        """
+        return MAGIC_BYTES.join(self._map[start : start + length] for start, length in self.parts_at(offset))
+
+
+class RecordWriter:
+    """Writes RecordIO frames, byte for byte as MXNet's writer does.
+
+    Args:
+        file: a binary file opened for writing, positioned at its start.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.offset = 0
+
+    def write(self, payload: bytes) -> int:
+        """Appends a record and gives the byte offset at which it starts.
+
+        Raises:
+            ValueError: if the payload is 2^29 bytes or longer, which the format cannot say.
+        """
+        if len(payload) > MAX_RECORD_BYTES:
+            raise ValueError(f"a RecordIO record is shorter than 2^29 bytes, received one of {len(payload)}")
+        start = self.offset
+        parts = _split_at_magic(payload)
+        for number, part in enumerate(parts):
+            if len(parts) == 1:
+                cflag = WHOLE
+            else:
+                cflag = FIRST if number == 0 else LAST if number == len(parts) - 1 else MIDDLE
+            frame = FRAME_HEADER.pack(MAGIC, cflag << 29 | len(part)) + part + bytes(padded(len(part)) - len(part))
+            self._file.write(frame)
+            self.offset += len(frame)
+        return start
+
+
+def _split_at_magic(payload: bytes) -> list[bytes]:
+    """Splits a payload wherever the magic stands at a 4-byte step, and drops the magic there."""
+    parts, begin, position = [], 0, payload.find(MAGIC_BYTES)
+    while position >= 0:
+        if position % 4 == 0:
+            parts.append(payload[begin:position])
+            begin = position + 4
+            position = payload.find(MAGIC_BYTES, begin)
+        else:
+            position = payload.find(MAGIC_BYTES, position + 1)
+    return [*parts, payload[begin:]]
