@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+import pytest
+
+from fr_train.backbones.embedding import OUTPUT_LAYERS, build_embedding_network
+from fr_train.backbones.registry import backbone_names, find_backbone
+from fr_train.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", backbone_names())
+def test_each_network_gives_embeddings_and_survives_saving(name, tmp_path):
+    network = build_embedding_network(name, image_size=(64, 64), embedding_size=24)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    embeddings = np.asarray(network(images))
+    assert (embeddings.shape, embeddings.dtype) == ((2, 24), np.float32)
+    assert np.isfinite(embeddings).all()
+    network.save(tmp_path / "network.keras")
+    twin = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_allclose(np.asarray(twin(images)), embeddings, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("output", sorted(OUTPUT_LAYERS))
+def test_each_output_layer_fits_a_feature_map(output):
+    network = build_embedding_network("mobilefacenet", image_size=(48, 32), embedding_size=8, width=0.25, output=output)
+    assert network.output_shape == (None, 8)
+
+
+def test_pixels_are_scaled_inside_the_network():
+    network = build_embedding_network("mobilefacenet", image_size=(32, 32), width=0.25)
+    scaled = keras.Model(network.input, network.get_layer("scaling").output)
+    pixels = np.array([0, 127.5, 255], dtype=np.float32).reshape(1, 3, 1, 1) * np.ones((1, 1, 32, 3), dtype=np.float32)
+    images = np.repeat(pixels, 11, axis=1)[:, :32]
+    np.testing.assert_allclose(np.unique(np.asarray(scaled(images))), [-1, 0, 1], atol=1e-6)
+
+
+def test_mobilefacenet_has_the_size_that_its_paper_states():
+    network = build_embedding_network("mobilefacenet", embedding_size=128)
+    trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+    assert 0.98e6 < trained < 1.01e6
+
+
+def test_a_width_factor_thins_the_network():
+    sizes = [build_embedding_network("mobilefacenet", width=width).count_params() for width in (0.25, 0.5, 1.0)]
+    assert sizes == sorted(sizes)
+
+
+def test_an_unknown_network_is_named_with_its_neighbour():
+    with pytest.raises(ConfigError, match="Did you mean mobilefacenet"):
+        find_backbone("mobilefacnet")
+
+
+def test_an_unknown_output_layer_is_refused():
+    with pytest.raises(ConfigError, match=r"model\.output"):
+        build_embedding_network("mobilefacenet", output="x")
+
+
+def test_a_width_where_there_is_none_is_refused():
+    with pytest.raises(ConfigError, match="no width factor"):
+        build_embedding_network("resnet50v2", width=0.5)

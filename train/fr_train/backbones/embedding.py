@@ -1,0 +1,77 @@
+"""The embedding network: pixel scaling, backbone, output layer. This is the model that is exported."""
+
+from typing import Any
+
+import keras
+
+from fr_train.backbones.registry import find_backbone
+from fr_train.errors import ConfigError
+
+__all__ = ["OUTPUT_LAYERS", "build_embedding_network"]
+
+Tensor = Any
+
+
+def _pooled(features: Tensor, embedding_size: int, dropout: float) -> Tensor:
+    """The recipe's: global average pooling, dropout, dense."""
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(features)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    return keras.layers.Dense(embedding_size, name="embedding")(x)
+
+
+def _output_e(features: Tensor, embedding_size: int, dropout: float) -> Tensor:
+    """Option E of the ArcFace paper: BN, dropout, flatten, dense, BN."""
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="features_bn")(features)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dense(embedding_size, name="embedding")(x)
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="embedding_bn")(x)
+
+
+def _global_depthwise(features: Tensor, embedding_size: int, dropout: float) -> Tensor:
+    """MobileFaceNet's GDC: a depthwise convolution over the whole map, BN, then a linear layer and BN."""
+    x = keras.layers.DepthwiseConv2D(features.shape[1:3], use_bias=False, name="gdc")(features)
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="gdc_bn")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    x = keras.layers.Dense(embedding_size, use_bias=False, name="embedding")(x)
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="embedding_bn")(x)
+
+
+OUTPUT_LAYERS = {"gap": _pooled, "e": _output_e, "gdc": _global_depthwise}
+
+
+def build_embedding_network(
+    name: str,
+    *,
+    image_size: tuple[int, int] = (112, 112),
+    embedding_size: int = 512,
+    width: float = 1.0,
+    dropout: float = 0.0,
+    output: str | None = None,
+) -> keras.Model:
+    """Builds a network that takes images as they are decoded.
+
+    Args:
+        name: a registered backbone.
+        image_size: (H, W).
+        embedding_size: D.
+        width: factor of the channels, where the backbone has one.
+        dropout: rate in front of the embedding.
+        output: `gap`, `e` or `gdc`; None is what the field gives this backbone.
+
+    Returns:
+        Images (B, H, W, 3) with values 0 to 255 → embeddings (B, D) float32, not normalised. (x − 127.5) / 127.5 is inside.
+
+    Raises:
+        ConfigError: if a choice is unknown.
+    """
+    backbone = find_backbone(name)
+    output = output or backbone.output
+    if output not in OUTPUT_LAYERS:
+        raise ConfigError(f"model.output: expected one of {', '.join(sorted(OUTPUT_LAYERS))}, received {output!r}.")
+    images = keras.Input((*image_size, 3), name="images")
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(images)
+    embedding = OUTPUT_LAYERS[output](backbone.build(scaled, width), embedding_size, dropout)
+    embedding = keras.layers.Activation("linear", dtype="float32", name="float32")(embedding)
+    return keras.Model(images, embedding, name=name)

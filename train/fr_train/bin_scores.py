@@ -1,0 +1,41 @@
+"""Verification after each epoch: the code of `fr-eval`, on bins that are read and decoded once."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fr_eval.embed import decode_bin
+from fr_eval.evaluate import evaluate_bin
+from fr_eval.models import Embedder
+
+from fr_eval.bins import read_bin
+from fr_train.curves import BIN_SUFFIX
+
+__all__ = ["BinScores"]
+
+
+class BinScores:
+    """Verification bins, ready to score a network.
+
+    Args:
+        paths: the bins.
+        network: images 0 to 255 → embeddings; it is scored as it is at each call.
+        batch_size: images a batch.
+
+    Raises:
+        fr_eval.errors.EvalError: if a bin is refused.
+    """
+
+    def __init__(self, paths: Sequence[Path], network: Any, *, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._embedder = Embedder.from_model(network, scaling="none")
+        self._bins = [(bin_, decode_bin(bin_, self._embedder.input_size)) for bin_ in map(read_bin, paths)]
+
+    def __call__(self) -> Mapping[str, float]:
+        """Gives the 10-fold accuracy, mirror sum, of each bin, under `<bin>_accuracy`."""
+        return {
+            f"{bin_.name}{BIN_SUFFIX}": evaluate_bin(
+                self._embedder, bin_, decoded=decoded, batch_size=self._batch_size
+            ).accuracy
+            for bin_, decoded in self._bins
+        }

@@ -1,0 +1,103 @@
+"""The command line `fr-train`: the job itself, and sub-commands beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fr_eval.errors import EvalError
+from fr_eval.job_group import JobGroup
+from fr_train.commands.models import models
+from fr_train.errors import ConfigError, TrainError
+
+__all__ = ["main"]
+
+# Options that set a key of the config: option → (key, type, help).
+_CONFIG_OPTIONS: dict[str, tuple[str, Any, str]] = {
+    "--epochs": ("epochs", click.IntRange(0), "Passes over the data; 0 saves the untrained network."),
+    "--batch-size": ("batch_size", click.IntRange(1), "Images a step."),
+    "--seed": ("seed", click.IntRange(0), "Seed of weights, shuffle and mirroring."),
+    "--backbone": ("model.backbone", str, "Network; see `fr-train models`."),
+    "--width": ("model.width", float, "Factor of the network's channels."),
+    "--embedding-size": ("model.embedding_size", click.IntRange(1), "Length of the embedding."),
+    "--loss": ("loss.name", str, "softmax, normalized_softmax, arcface, cosface or combined_margin."),
+    "--scale": ("loss.scale", float, "Scale of the cosines."),
+    "--optimizer": ("optimizer.name", click.Choice(["sgd", "adamw"]), "Optimizer."),
+    "--learning-rate": ("optimizer.learning_rate", float, "Peak learning rate."),
+    "--weight-decay": ("optimizer.weight_decay", float, "Decoupled weight decay."),
+    "--schedule": ("schedule.name", click.Choice(["constant", "cosine", "step"]), "Course of the learning rate."),
+}
+
+
+class _TrainGroup(JobGroup):
+    """Turns what training and evaluation report into one line and exit code 1; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise click.UsageError(str(error), ctx=ctx) from error
+        except (TrainError, EvalError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _config_options(function: Any) -> Any:
+    for option, (key, type_, text) in reversed(_CONFIG_OPTIONS.items()):
+        function = click.option(option, key.replace(".", "__"), type=type_, help=text)(function)
+    return function
+
+
+@click.command(
+    cls=_TrainGroup,
+    name="fr-train",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example: fr-train --shards shards --bins lfw.bin --bins cfp_fp.bin --out runs/first --epochs 20",
+)
+@click.option("--shards", type=click.Path(path_type=Path), help="Folder that `fr-prep rec2tfrecord` wrote.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--config", help="A TOML file, or the name of a config that comes with the toolkit, such as lfw-cpu.")
+@click.option(
+    "--bins", type=click.Path(path_type=Path), multiple=True, help="Verification bin to score each epoch; repeatable."
+)
+@_config_options
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key of the config; repeatable.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, with its config.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+@click.version_option(package_name="fr-toolkit", prog_name="fr-train")
+def main(
+    shards: Path | None,
+    out: Path,
+    config: str | None,
+    bins: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Train a face-recognition network on shards.
+
+    Everything may stand in a TOML file (--config); options and --set come on top, and what results is saved as config.toml in
+    the run's folder, with best.keras, last.keras, history.csv, curves.png and the checkpoint. Ctrl-C ends a run in good order,
+    --resume goes on with it.
+    """
+    from fr_train.commands.run import RunOptions, run_training
+
+    changes = {tuple(key.split("__")): value for key, value in options.items() if value is not None}
+    run_training(
+        RunOptions(
+            shards=shards,
+            out=out,
+            config=config,
+            bins=bins,
+            changes=changes,
+            overrides=overrides,
+            resume=resume,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+    )
+
+
+main.add_command(models)

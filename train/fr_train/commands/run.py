@@ -1,0 +1,84 @@
+"""The job of `fr-train`: config, run folder, training, and what is said of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["RunOptions", "run_training"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What stood on the command line; `changes` maps keys of the config to values."""
+
+    shards: Path | None
+    out: Path
+    config: str | None
+    bins: tuple[Path, ...]
+    changes: Mapping[tuple[str, ...], Any]
+    overrides: tuple[str, ...]
+    resume: bool
+    overwrite: bool
+    quiet: bool
+
+
+def run_training(options: RunOptions) -> None:
+    """Starts or resumes a run.
+
+    Raises:
+        click.UsageError: if options do not go together.
+        TrainError: what training reports.
+    """
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from fr_train.run_folder import RunFolder
+
+    run = RunFolder(options.out)
+    config = _resolve(options, run)
+    from fr_train.trainer import train  # TensorFlow, only once the config is known to be sound
+
+    result = train(config, run, resume=options.resume, quiet=options.quiet, on_epoch=_show_row)
+    if result.interrupted:
+        click.echo(
+            f"Stopped in epoch {result.position.epoch + 1} after {result.position.step} steps. Go on with: "
+            f"fr-train --resume --out {run.path}"
+        )
+        raise click.exceptions.Exit(130)
+    for name, path in (("model", run.best), ("last", run.last), ("curve", run.curves), ("history", run.history)):
+        if path.exists():
+            click.echo(f"{name:<8} {path}")
+
+
+def _resolve(options: RunOptions, run: Any) -> Any:
+    from fr_train.config import find_config, load_config, parse_config, parse_override
+
+    changes = dict(options.changes)
+    if options.shards:
+        changes[("shards",)] = str(options.shards.absolute())
+    if options.bins:
+        changes[("bins",)] = [str(path.absolute()) for path in options.bins]
+    changes.update(parse_override(text) for text in options.overrides)
+    if options.resume:
+        if options.overwrite or options.config or changes:
+            raise click.UsageError("--resume goes on with the config of the run; it takes --out and --quiet only.")
+        return run.read_config()
+    values = load_config(find_config(options.config)) if options.config else {}
+    config = parse_config(values, overrides=changes)
+    if not config.shards:
+        raise click.UsageError("Missing option '--shards': the folder that `fr-prep rec2tfrecord` wrote.")
+    run.start(config, overwrite=options.overwrite)
+    return config
+
+
+def _show_row(row: Mapping[str, Any]) -> None:
+    scores = "".join(
+        f"  {key.removesuffix('_accuracy')} {value:.4f}" for key, value in row.items() if key.endswith("_accuracy")
+    )
+    click.echo(
+        f"epoch {row['epoch']:>3}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
+        f"{row['images_per_second']:.0f} images/s{scores}"
+    )

@@ -1,0 +1,105 @@
+"""The folder of a run: config, checkpoint, models, history and curves."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fr_train.config import Config, dump_config, load_config, parse_config
+from fr_train.errors import RunFolderError
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """The folder of a run.
+
+    Args:
+        path: the folder.
+
+    Attributes:
+        config: `config.toml`, the resolved config.
+        checkpoint: `checkpoint.npz`, from which `--resume` goes on.
+        best: `best.keras`, the embedding network with the best score.
+        last: `last.keras`, the embedding network as it is.
+        history: `history.csv`, a row an epoch.
+        curves: `curves.png`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.toml"
+        self.checkpoint = path / "checkpoint.npz"
+        self.best = path / "best.keras"
+        self.last = path / "last.keras"
+        self.history = path / "history.csv"
+        self.curves = path / "curves.png"
+
+    def start(self, config: Config, *, overwrite: bool) -> None:
+        """Makes the folder ready for a new run and saves the config.
+
+        Raises:
+            RunFolderError: if a run is there and `overwrite` is not given, or the folder cannot be written.
+        """
+        own = [
+            path
+            for path in (self.config, self.checkpoint, self.best, self.last, self.history, self.curves)
+            if path.exists()
+        ]
+        if own and not overwrite:
+            raise RunFolderError(
+                f"{self.path}: a run is there ({', '.join(path.name for path in own)}). Go on with it by --resume, replace it by "
+                "--overwrite, or choose another --out."
+            )
+        try:
+            for path in own:
+                path.unlink()
+            self.path.mkdir(parents=True, exist_ok=True)
+            _write(self.config, dump_config(config))
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot be written: {error.strerror}. Choose another --out.") from error
+
+    def read_config(self) -> Config:
+        """Gives the config of the run that is there.
+
+        Raises:
+            RunFolderError: if there is no run.
+        """
+        if not self.config.is_file():
+            raise RunFolderError(f"{self.path}: there is no run to resume; {self.config.name} is missing. Check --out.")
+        return parse_config(load_config(self.config))
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """Gives the rows of the history, numbers as numbers."""
+        if not self.history.exists():
+            return []
+        with self.history.open(encoding="utf-8", newline="") as file:
+            return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the history anew, so that a killed run leaves the old or the new one."""
+        text = io.StringIO()
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        _write(self.history, text.getvalue())
+
+    def save_model(self, model: Any, path: Path) -> None:
+        """Saves a network so that the file is whole or the old one."""
+        partial = path.with_name(f"incomplete.{path.name}")
+        model.save(partial)
+        partial.replace(path)
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".incomplete")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _number(text: str) -> int | float | None:
+    if not text:
+        return None
+    return float(text) if any(sign in text for sign in ".einf") else int(text)
