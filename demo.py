@@ -31,7 +31,9 @@ def run(command: str, *, capture: bool = False) -> str:
     program, *arguments = shlex.split(command)
     if not capture:
         print(f"\n$ {command}", flush=True)
-    ended = subprocess.run([str(BIN_FOLDER / program), *arguments], stdout=subprocess.PIPE if capture else None, text=True)
+    ended = subprocess.run(
+        [str(BIN_FOLDER / program), *arguments], stdout=subprocess.PIPE if capture else None, text=True
+    )
     if ended.returncode:
         sys.exit(f"`{command}` ended with exit code {ended.returncode}.")
     return ended.stdout or ""

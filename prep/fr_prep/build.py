@@ -1,9 +1,7 @@
 """From a `.rec` set to a folder of shards: the whole flow on one page."""
 
-import json
 import re
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -14,14 +12,14 @@ import crc32c
 from tqdm import tqdm
 
 from fr_prep import manifest as manifests
-from fr_prep.digests import crc32c_of_file, sha256_of_file, sha256_of_text
+from fr_prep.digests import crc32c_of_file, sha256_of_file
 from fr_prep.errors import OutputError, SourceError
-from fr_prep.images import ImageKind
-from fr_prep.output_folder import OutputFolder, write_text
+from fr_prep.output_folder import OutputFolder
 from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
 from fr_prep.pool import run_tasks
 from fr_prep.shards import ShardResult, ShardTask, receipt_path, write_error, write_shard
 from fr_prep.sources.insightface import FaceSet, read_face_set, set_files
+from fr_prep.tables import write_tables
 from fr_prep.version import tool_version
 
 __all__ = ["BuildSettings", "Conversion", "build_dataset", "plan_dataset"]
@@ -114,7 +112,14 @@ def build_dataset(source: Path, out: Path, *, settings: BuildSettings) -> manife
                 f"{source}: was changed while it was read. Leave it alone and convert it again, by --overwrite."
             )
         try:
-            manifest = _write_tables(conversion, results, digest, folder.staging, settings)
+            manifest = write_tables(
+                folder.staging,
+                source=conversion.source,
+                source_crc32c=digest,
+                plan=conversion.plan,
+                results=results,
+                arguments=settings.arguments(),
+            )
         except OSError as error:
             raise write_error(folder.staging, error) from error
         folder.publish(manifest.file_names())
@@ -211,89 +216,3 @@ def _finished_result(folder: OutputFolder, task: ShardTask) -> ShardResult | Non
         return None
     same = result.num_records == task.num_records and shard.stat().st_size == result.num_bytes
     return result if same and sha256_of_file(shard) == result.sha256 else None
-
-
-def _write_tables(
-    conversion: Conversion,
-    results: Mapping[str, list[ShardResult]],
-    source_crc32c: str,
-    staging: Path,
-    settings: BuildSettings,
-) -> manifests.Manifest:
-    """Writes what stands beside the shards: class index, label names, the files of TensorFlow Datasets, and the manifest."""
-    plan, classes = conversion.plan, conversion.plan.classes
-    names = [str(label) for label in classes.source_labels.tolist()]
-    kinds = sum((result.image_kinds for shards in results.values() for result in shards), Counter[ImageKind]())
-    images = manifests.image_summary(kinds)
-    encodings = list(images["encodings"])
-    class_index = manifests.class_index_csv(classes, {s: plan.images_per_class(s).tolist() for s in plan.splits}, names)
-    content = {
-        "format_version": manifests.FORMAT_VERSION,
-        "tool": {"name": "fr-toolkit", "version": tool_version()},
-        "name": settings.name,
-        "num_classes": classes.num_classes,
-        "num_images": plan.num_images,
-        "features": manifests.FEATURES,
-        "image": images,
-        "ordering": {"kind": "shuffled", "seed": settings.plan.seed}
-        if settings.plan.shuffle
-        else {"kind": "source order"},
-        "splits": {split: manifests.split_entry(shards) for split, shards in results.items()},
-        "class_index": {"file": manifests.CLASS_INDEX_FILE, "sha256": sha256_of_text(class_index)},
-        "dropped": {
-            "num_classes": len(classes.dropped_labels),
-            "num_images": int(classes.dropped_num_images.sum()),
-            "classes": [
-                {"source_label": label, "num_images": count}
-                for label, count in zip(
-                    classes.dropped_labels.tolist(), classes.dropped_num_images.tolist(), strict=True
-                )
-            ],
-        },
-        "source": _describe_source(conversion.source, source_crc32c),
-        "arguments": settings.arguments(),
-        "warnings": [*conversion.source.warnings, *_image_warnings(images, conversion.source)],
-    }
-    texts = {
-        manifests.CLASS_INDEX_FILE: class_index,
-        manifests.LABEL_NAMES_FILE: "".join(f"{name}\n" for name in names),
-        manifests.DATASET_INFO_FILE: json.dumps(manifests.dataset_info(settings.name, results), indent=1),
-        manifests.FEATURES_FILE: json.dumps(
-            manifests.features_json(
-                classes.num_classes,
-                height=images["height"],
-                width=images["width"],
-                encoding=encodings[0] if len(encodings) == 1 else "",
-            ),
-            indent=1,
-        ),
-        manifests.MANIFEST_FILE: json.dumps(content, indent=1) + "\n",
-    }
-    for file, text in texts.items():
-        write_text(staging / file, text)
-    return manifests.Manifest(folder=staging, content=content)
-
-
-def _describe_source(source: FaceSet, rec_crc32c: str) -> dict[str, Any]:
-    digests = {path: f"sha256:{sha256_of_file(path)}" for path in source.files[1:]}
-    digests[source.path] = f"crc32c:{rec_crc32c}"
-    return {
-        "dialect": source.dialect,
-        "num_images": len(source.keys),
-        "num_other_records": source.num_other_records,
-        "files": [
-            {"file": path.name, "num_bytes": path.stat().st_size, "digest": digests[path]} for path in source.files
-        ],
-    }
-
-
-def _image_warnings(images: Mapping[str, Any], source: FaceSet) -> list[str]:
-    if images["height"] is None:
-        sizes = {(kind["height"], kind["width"]) for kind in images["kinds"]}
-        return [f"Images have {len(sizes)} different sizes; whoever reads them must resize them."]
-    stated = source.property
-    if stated and (stated.height, stated.width) != (images["height"], images["width"]):
-        return [
-            f"property promises images of {stated.height} x {stated.width}, they are {images['height']} x {images['width']}."
-        ]
-    return []

@@ -1,0 +1,74 @@
+"""The house's import rules, held against the source itself and against what a command really loads."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = {
+    "fr_prep": ROOT / "prep" / "fr_prep",
+    "fr_train": ROOT / "train" / "fr_train",
+    "fr_eval": ROOT / "evaluate" / "fr_eval",
+}
+ALLOWED = {"fr_prep": ("fr_eval.bins",), "fr_train": ("fr_eval",), "fr_eval": ()}
+FRAMEWORKS = ("tensorflow", "keras")
+
+
+def imported_names(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+
+
+def is_under(name, parents):
+    return any(name == parent or name.startswith(f"{parent}.") for parent in parents)
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_a_stage_imports_of_the_others_only_what_is_allowed(package):
+    others = [name for name in SOURCES if name != package]
+    for path in SOURCES[package].rglob("*.py"):
+        for name in imported_names(path):
+            assert not is_under(name, others) or is_under(name, ALLOWED[package]), f"{path} imports {name}"
+
+
+def test_preparation_names_no_framework():
+    for path in SOURCES["fr_prep"].rglob("*.py"):
+        assert not [name for name in imported_names(path) if is_under(name, FRAMEWORKS)], path
+
+
+def test_reading_bins_loads_no_framework():
+    code = "import sys, fr_eval.bins; sys.exit(any(m.split('.')[0] in ('tensorflow', 'keras') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_ruff_forbids_to_preparation_every_module_of_evaluation_but_bins():
+    banned = tomllib.loads((ROOT / "prep" / "ruff.toml").read_text())["lint"]["flake8-tidy-imports"]["banned-api"]
+    modules = {
+        f"fr_eval.{path.stem}"
+        for path in SOURCES["fr_eval"].iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert modules - {"fr_eval.__init__", "fr_eval.bins"} <= set(banned)
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_a_command_line_imports_only_click_and_its_own_commands_at_module_level(package):
+    paths = [SOURCES[package] / "cli.py", *(SOURCES[package] / "commands").glob("*.py")]
+    for path in paths:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                for name in names:
+                    light = name.split(".")[0] in sys.stdlib_module_names or is_under(
+                        name,
+                        ("click", f"{package}.commands", f"{package}.errors", "fr_eval.errors", "fr_eval.job_group"),
+                    )
+                    assert light, f"{path} imports {name} at module level"
