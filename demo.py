@@ -32,7 +32,7 @@ def run(command: str, *, capture: bool = False) -> str:
     if not capture:
         print(f"\n$ {command}", flush=True)
     ended = subprocess.run(
-        [str(BIN_FOLDER / program), *arguments], stdout=subprocess.PIPE if capture else None, text=True
+        [str(BIN_FOLDER / program), *arguments], stdout=subprocess.PIPE if capture else None, text=True, check=False
     )
     if ended.returncode:
         sys.exit(f"`{command}` ended with exit code {ended.returncode}.")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from fr_eval.cli import main as fr_eval
 
+from fr_eval.cli import main as fr_eval
 from fr_prep.cli import main as fr_prep
 from fr_train.cli import main as fr_train
 

@@ -43,6 +43,12 @@ def write_shards(folder, *, sizes=(SIZE,), seed=1):
 
 
 @pytest.fixture(scope="session")
+def draw_image():
+    """(label, index) → a JPEG of that class's pattern."""
+    return draw
+
+
+@pytest.fixture(scope="session")
 def shards(tmp_path_factory):
     return write_shards(tmp_path_factory.mktemp("data") / "set")
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fr_eval.bins import read_bin
 from fr_eval.embed import decode_bin
 from fr_eval.evaluate import evaluate_bin
 from fr_eval.models import Embedder
-
-from fr_eval.bins import read_bin
 from fr_train.curves import BIN_SUFFIX
 
 __all__ = ["BinScores"]
@@ -33,9 +32,8 @@ class BinScores:
 
     def __call__(self) -> Mapping[str, float]:
         """Gives the 10-fold accuracy, mirror sum, of each bin, under `<bin>_accuracy`."""
-        return {
-            f"{bin_.name}{BIN_SUFFIX}": evaluate_bin(
-                self._embedder, bin_, decoded=decoded, batch_size=self._batch_size
-            ).accuracy
-            for bin_, decoded in self._bins
-        }
+        scores = {}
+        for bin_, decoded in self._bins:
+            result = evaluate_bin(self._embedder, bin_, decoded=decoded, batch_size=self._batch_size)
+            scores[f"{bin_.name}{BIN_SUFFIX}"] = round(result.verification.best_protocol.accuracy_mean, 6)
+        return scores

@@ -70,4 +70,4 @@ def find_backbone(name: str) -> Backbone:
 
 def _load() -> None:
     """Imports the files in which networks are registered."""
-    from fr_train.backbones import applications, mobilefacenet  # noqa: F401, PLC0415
+    from fr_train.backbones import applications, mobilefacenet, plain  # noqa: F401, PLC0415

@@ -1,0 +1,184 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from fr_train.checkpoint import Position
+from fr_train.config import parse_config
+from fr_train.errors import CheckpointError, RunFolderError, TrainingError
+from fr_train.run_folder import RunFolder
+from fr_train.trainer import train
+
+VALUES = {
+    "epochs": 3,
+    "batch_size": 10,
+    "seed": 1,
+    "model": {"width": 0.25, "embedding_size": 16},
+    "loss": {"name": "cosface", "margin": 0.2, "scale": 16.0},
+    "optimizer": {"name": "adamw", "learning_rate": 5e-3, "weight_decay": 1e-3},
+}
+
+
+def config_of(shards, **values):
+    return parse_config({**VALUES, "shards": str(shards), **values})
+
+
+def start(folder, config):
+    run = RunFolder(folder)
+    run.start(config, overwrite=False)
+    return run
+
+
+def weights(path):
+    return [np.asarray(v) for v in keras.saving.load_model(path).variables]
+
+
+@pytest.fixture(scope="module")
+def bin_path(draw_image, tmp_path_factory):
+    """Pairs of unseen images of the same patterns."""
+    from fr_eval.bins import write_bin
+
+    images, same = [], []
+    for number in range(20):
+        label = number % 5
+        other = label if number % 2 else (label + 1) % 5
+        images += [draw_image(label, 1000 + number), draw_image(other, 2000 + number)]
+        same.append(bool(number % 2))
+    path = tmp_path_factory.mktemp("bins") / "patterns.bin"
+    write_bin(path, images, same)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(shards, bin_path, tmp_path_factory):
+    config = config_of(shards, epochs=4, bins=[str(bin_path)])
+    run = start(tmp_path_factory.mktemp("runs") / "finished", config)
+    rows = []
+    result = train(config, run, quiet=True, on_epoch=rows.append)
+    return run, result, rows
+
+
+def test_a_run_learns_and_leaves_models_history_and_curves(finished):
+    run, result, rows = finished
+    assert not result.interrupted
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1]["loss"] < rows[0]["loss"] / 2
+    assert rows[-1]["accuracy"] > 0.9
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {"best.keras", "last.keras", "checkpoint.npz", "config.toml", "curves.png", "history.csv"}
+    with run.history.open() as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3, 4]
+    assert run.curves.read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_epoch_is_scored_on_the_bins_and_the_best_model_is_kept(finished):
+    from fr_eval.bins import read_bin
+    from fr_eval.evaluate import evaluate_bin
+    from fr_eval.models import load_model
+
+    run, result, rows = finished
+    scores = [row["patterns_accuracy"] for row in rows]
+    again = evaluate_bin(load_model(run.best), read_bin(Path(parse_bins(run)[0])))
+    assert again.verification.best_protocol.accuracy_mean == pytest.approx(max(scores), abs=1e-6)
+    assert result.position.best_score == pytest.approx(max(scores))
+
+
+def parse_bins(run):
+    return run.read_config().bins
+
+
+def test_the_saved_model_is_the_embedding_network_with_its_scaling(finished):
+    model = keras.saving.load_model(finished[0].last)
+    assert (model.input_shape, model.output_shape) == ((None, 32, 32, 3), (None, 16))
+    assert "scaling" in [layer.name for layer in model.layers]
+
+
+def test_two_runs_of_one_seed_end_alike(shards, tmp_path):
+    for name in ("a", "b"):
+        config = config_of(shards, epochs=1)
+        train(config, start(tmp_path / name, config), quiet=True)
+    for one, two in zip(weights(tmp_path / "a/last.keras"), weights(tmp_path / "b/last.keras"), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_without_epochs_the_untrained_network_is_saved(shards, tmp_path):
+    config = config_of(shards, epochs=0)
+    result = train(config, start(tmp_path / "run", config), quiet=True)
+    assert result.position == Position()
+    assert weights(tmp_path / "run/last.keras")
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_try(shards, tmp_path):
+    config = config_of(shards, optimizer={"name": "sgd", "learning_rate": 1e30, "weight_decay": 0.0})
+    with pytest.raises(TrainingError, match=r"Epoch 1, step \d+: the loss is .*learning_rate"):
+        train(config, start(tmp_path / "run", config), quiet=True)
+
+
+def test_a_folder_with_a_run_is_not_overwritten_unless_asked(finished, tmp_path):
+    run, config = finished[0], finished[0].read_config()
+    before = run.last.read_bytes()
+    with pytest.raises(RunFolderError, match="--resume"):
+        run.start(config, overwrite=False)
+    assert run.last.read_bytes() == before
+
+
+def test_there_must_be_a_run_to_resume(shards, tmp_path):
+    with pytest.raises(RunFolderError, match="no run to resume"):
+        RunFolder(tmp_path).read_config()
+    config = config_of(shards)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        train(config, start(tmp_path / "run", config), resume=True, quiet=True)
+
+
+def fr_train(*arguments, **options):
+    command = [sys.executable, "-c", "from fr_train.cli import main; main()", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ, **options
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_ends_like_an_uninterrupted_one(shards, tmp_path):
+    common = [
+        "--shards",
+        shards,
+        "--epochs",
+        40,
+        "--batch-size",
+        10,
+        "--seed",
+        1,
+        "--width",
+        0.25,
+        "--embedding-size",
+        16,
+    ]
+    common += ["--loss", "cosface", "--optimizer", "adamw", "--learning-rate", "1e-3", "--quiet"]
+    whole = fr_train(*common, "--out", tmp_path / "whole")
+    assert whole.wait(timeout=240) == 0, whole.stderr.read()
+    broken = fr_train(*common, "--out", tmp_path / "broken")
+    for line in broken.stdout:
+        if line.startswith("epoch   3"):
+            break
+    time.sleep(0.15)
+    broken.send_signal(signal.SIGINT)
+    assert broken.wait(timeout=120) == 130
+    assert "--resume --out" in broken.stdout.read()
+    assert (tmp_path / "broken/last.keras").exists()
+    resumed = fr_train("--resume", "--out", tmp_path / "broken", "--quiet")
+    assert resumed.wait(timeout=240) == 0, resumed.stderr.read()
+    for one, two in zip(weights(tmp_path / "whole/last.keras"), weights(tmp_path / "broken/last.keras"), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+    whole_rows, broken_rows = (
+        RunFolder(tmp_path / "whole").read_history(),
+        RunFolder(tmp_path / "broken").read_history(),
+    )
+    assert [row["step"] for row in whole_rows] == [row["step"] for row in broken_rows]
+    np.testing.assert_allclose([r["loss"] for r in whole_rows], [r["loss"] for r in broken_rows], rtol=1e-3)
