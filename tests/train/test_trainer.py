@@ -20,7 +20,7 @@ VALUES = {
     "epochs": 3,
     "batch_size": 10,
     "seed": 1,
-    "model": {"width": 0.25, "embedding_size": 16},
+    "model": {"backbone": "plaincnn", "width": 0.5, "embedding_size": 16},
     "loss": {"name": "cosface", "margin": 0.2, "scale": 16.0},
     "optimizer": {"name": "adamw", "learning_rate": 5e-3, "weight_decay": 1e-3},
 }
@@ -146,21 +146,9 @@ def fr_train(*arguments, **options):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_ends_like_an_uninterrupted_one(shards, tmp_path):
-    common = [
-        "--shards",
-        shards,
-        "--epochs",
-        40,
-        "--batch-size",
-        10,
-        "--seed",
-        1,
-        "--width",
-        0.25,
-        "--embedding-size",
-        16,
-    ]
-    common += ["--loss", "cosface", "--optimizer", "adamw", "--learning-rate", "1e-3", "--quiet"]
+    options = "--epochs 12 --batch-size 10 --seed 1 --backbone plaincnn --width 0.5 --embedding-size 16 --loss cosface"
+    options += " --optimizer adamw --learning-rate 1e-3 --quiet"
+    common = ["--shards", shards, *options.split()]
     whole = fr_train(*common, "--out", tmp_path / "whole")
     assert whole.wait(timeout=240) == 0, whole.stderr.read()
     broken = fr_train(*common, "--out", tmp_path / "broken")

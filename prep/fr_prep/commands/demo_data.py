@@ -9,12 +9,12 @@ from fr_prep.commands.options import json_option, overwrite_option, quiet_option
 __all__ = ["demo_data"]
 
 
-@click.command("demo-data", epilog="Example: fr-prep demo-data demo/faces --identities 200 --images 15")
+@click.command("demo-data", epilog="Example: fr-prep demo-data demo/faces --identities 240 --images 18")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.option(
-    "--identities", type=click.IntRange(2), default=200, show_default=True, help="People in the training set."
+    "--identities", type=click.IntRange(2), default=240, show_default=True, help="People in the training set."
 )
-@click.option("--images", type=click.IntRange(2), default=15, show_default=True, help="Images of each.")
+@click.option("--images", type=click.IntRange(2), default=18, show_default=True, help="Images of each.")
 @click.option(
     "--pairs", type=click.IntRange(20), default=600, show_default=True, help="Pairs in the bin, of unseen people."
 )

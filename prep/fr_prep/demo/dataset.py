@@ -36,8 +36,8 @@ class DemoSettings:
         seed: seed of all that is drawn.
     """
 
-    num_identities: int = 200
-    images_per_identity: int = 15
+    num_identities: int = 240
+    images_per_identity: int = 18
     num_pairs: int = 600
     seed: int = 0
 

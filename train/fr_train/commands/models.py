@@ -10,11 +10,11 @@ __all__ = ["models"]
 def models(as_json: bool) -> None:
     """List the networks that --backbone takes."""
     import json
-    import os
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from fr_eval.startup import import_tensorflow
     from fr_train.backbones.registry import backbone_names, find_backbone
 
+    import_tensorflow()
     found = [find_backbone(name) for name in backbone_names()]
     if as_json:
         rows = [{"name": b.name, "output": b.output, "description": b.description} for b in found]

@@ -32,14 +32,13 @@ def run_training(options: RunOptions) -> None:
         click.UsageError: if options do not go together.
         TrainError: what training reports.
     """
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from fr_eval.startup import import_tensorflow
     from fr_train.run_folder import RunFolder
 
     run = RunFolder(options.out)
     config = _resolve(options, run)
-    from fr_train.trainer import train  # TensorFlow, only once the config is known to be sound
+    import_tensorflow()  # only now: what the config lacks should be said at once
+    from fr_train.trainer import train
 
     result = train(config, run, resume=options.resume, quiet=options.quiet, on_epoch=_show_row)
     if result.interrupted:
