@@ -47,8 +47,9 @@ def main() -> None:
         run(command)
     print("\nVerification of unseen people, 10 folds, mirror sum")
     for name, command in EVALUATE.items():
-        (result,) = json.loads(run(f"{command} --json", capture=True))["results"]
-        print(f"  {name:<10} accuracy {result['accuracy']:.4f} ± {result['accuracy_std']:.4f}")
+        (result,) = json.loads(run(f"{command} --json --overwrite", capture=True))["bins"]
+        figure = result["insightface_mirror_sum"]
+        print(f"  {name:<10} accuracy {figure['accuracy_mean']:.4f} ± {figure['accuracy_std']:.4f}")
     for name, path in (("model", "run/last.keras"), ("training curve", "run/curves.png"), ("report", "report.html")):
         print(f"  {name:<15} {DEMO / path}")
     print(f"Done in {time.monotonic() - begun:.0f} seconds.")
