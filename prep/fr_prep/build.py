@@ -159,7 +159,7 @@ def _write_shards(
 ) -> tuple[dict[str, list[ShardResult]], str]:
     """Writes the shards that are missing; gives the results of all, by split, and the CRC-32C of the `.rec`."""
     results: dict[str, ShardResult] = {}
-    tasks: list[Callable[[], ShardResult | str]] = []
+    tasks: list[Callable[[], ShardResult | str]] = [partial(crc32c_of_file, conversion.source.path)]
     digest = ""
     with tqdm(
         total=conversion.plan.num_images,
@@ -175,7 +175,6 @@ def _write_shards(
                 bar.update(finished.num_records)
             else:
                 tasks.append(partial(write_shard, task))
-        tasks.append(partial(crc32c_of_file, conversion.source.path))
         for _, result in run_tasks(tasks, num_workers=settings.num_workers):
             if isinstance(result, str):
                 digest = result

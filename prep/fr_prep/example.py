@@ -35,37 +35,57 @@ class Rows:
 
     def scatter(self, into: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
         """Copies row i to `into[starts[i]:]`."""
-        own_starts = np.cumsum(self.lengths) - self.lengths
-        into[np.repeat(starts - own_starts, self.lengths) + np.arange(len(self.data))] = self.data
+        ends = np.cumsum(self.lengths)
+        for length in np.unique(self.lengths):
+            members = np.flatnonzero(self.lengths == length)
+            columns = np.arange(length)
+            into[starts[members, None] + columns] = self.data[(ends[members] - length)[:, None] + columns]
 
 
 def _varint_widths(values: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Gives how many bytes each value takes as a protobuf varint: 1 to 10."""
     widths = np.ones(len(values), dtype=np.int64)
-    for width in range(1, 10):
+    largest = int(values.max(initial=0))
+    for width in range(1, (largest.bit_length() + 6) // 7):
         widths += values >= np.uint64(1 << (7 * width))
     return widths
 
 
 def _join(parts: Sequence[bytes | NDArray[np.int64]], num_rows: int) -> Rows:
-    """Concatenates parts row by row: bytes stand in every row, an integer array is written as varints."""
-    widths = [len(part) if isinstance(part, bytes) else _varint_widths(part.astype(np.uint64)) for part in parts]
-    lengths = np.zeros(num_rows, dtype=np.int64)
-    for width in widths:
-        lengths += width
-    data = np.empty(int(lengths.sum()), dtype=np.uint8)
-    cursor = np.cumsum(lengths) - lengths
-    for part, width in zip(parts, widths, strict=True):
+    """Concatenates parts row by row: bytes stand in every row, an integer array is written as varints.
+
+    Rows whose integers take the same numbers of bytes are made together as one matrix; there are few such groups.
+    """
+    integers = [part.astype(np.uint64) for part in parts if not isinstance(part, bytes)]
+    widths = np.stack([_varint_widths(values) for values in integers], axis=1)
+    constant = sum(len(part) for part in parts if isinstance(part, bytes))
+    rows = Rows(data=np.empty(constant * num_rows + int(widths.sum()), np.uint8), lengths=constant + widths.sum(axis=1))
+    starts = np.cumsum(rows.lengths) - rows.lengths
+    group_widths, group_of = np.unique(widths @ (11 ** np.arange(len(integers))), return_inverse=True)
+    for group in range(len(group_widths)):
+        members = np.flatnonzero(group_of == group)
+        matrix = _join_alike(parts, [values[members] for values in integers], widths[members[0]].tolist())
+        rows.data[starts[members, None] + np.arange(matrix.shape[1])] = matrix
+    return rows
+
+
+def _join_alike(
+    parts: Sequence[bytes | NDArray[np.int64]], integers: Sequence[NDArray[np.uint64]], widths: Sequence[int]
+) -> NDArray[np.uint8]:
+    """Makes the rows of one group: (members, bytes of a row) uint8."""
+    matrix = np.empty((len(integers[0]), sum(widths) + sum(len(p) for p in parts if isinstance(p, bytes))), np.uint8)
+    column = number = 0
+    for part in parts:
         if isinstance(part, bytes):
-            data[cursor[:, None] + np.arange(len(part))] = np.frombuffer(part, dtype=np.uint8)
-        else:
-            values = part.astype(np.uint64)
-            for byte in range(int(np.max(width, initial=0))):
-                rows = np.flatnonzero(width > byte)
-                more = np.where(np.asarray(width)[rows] > byte + 1, 0x80, 0).astype(np.uint64)
-                data[cursor[rows] + byte] = (values[rows] >> np.uint64(7 * byte)) & np.uint64(0x7F) | more
-        cursor = cursor + width
-    return Rows(data=data, lengths=lengths)
+            matrix[:, column : column + len(part)] = np.frombuffer(part, dtype=np.uint8)
+            column += len(part)
+            continue
+        values, width = integers[number], widths[number]
+        for byte in range(width):
+            more = np.uint64(0x80 if byte + 1 < width else 0)
+            matrix[:, column + byte] = (values >> np.uint64(7 * byte)) & np.uint64(0x7F) | more
+        column, number = column + width, number + 1
+    return matrix
 
 
 def encode_tails(labels: NDArray[np.int64], source_keys: NDArray[np.int64], source_labels: NDArray[np.int64]) -> Rows:

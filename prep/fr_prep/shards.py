@@ -26,6 +26,7 @@ from fr_prep.plan import RECORD_OVERHEAD_BYTES
 from fr_prep.sources.image_records import join_image
 from fr_prep.sources.recordio import RecordFile
 from fr_prep.tfrecord import FOOTER_BYTES, HEADER_BYTES, mask_crcs, record_headers
+from fr_prep.writeback import start_writeback
 
 __all__ = ["INCOMPLETE_SUFFIX", "ShardResult", "ShardTask", "receipt_path", "write_error", "write_shard"]
 
@@ -113,6 +114,7 @@ def write_shard(task: ShardTask) -> ShardResult:
             for block in reader.blocks():
                 digest.update(block.data)
                 out.write(block.data)
+                start_writeback(out.fileno(), num_bytes, len(block.data))
                 num_bytes += len(block.data)
                 kinds.update(block.image_kinds)
             out.flush()

@@ -5,7 +5,7 @@ is to be ignored; then come the encoded image bytes.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +51,16 @@ def read_image_records(file: RecordFile, offsets: NDArray[np.int64]) -> ImageRec
     Raises:
         DamagedRecordError: where a frame is damaged, or a payload is too short for the header that it claims.
     """
+    windows = [_read_window(file, run) for run in file.windows(offsets)]
+    columns = {item.name: [getattr(window, item.name) for window in windows] for item in fields(ImageRecords)}
+    return ImageRecords(**{name: np.concatenate(parts) for name, parts in columns.items()})
+
+
+def _read_window(file: RecordFile, offsets: NDArray[np.int64]) -> ImageRecords:
     frames = file.frames_at(offsets)
-    if (frames.cflags == 0).all():
-        return _read_whole(file, frames)
     whole = frames.cflags == 0
+    if whole.all():
+        return _read_whole(file, frames)
     records = _read_whole(file, Frames(offsets[whole], frames.cflags[whole], frames.lengths[whole], frames.ends[whole]))
     merged = ImageRecords(
         offsets=offsets,
@@ -64,10 +70,10 @@ def read_image_records(file: RecordFile, offsets: NDArray[np.int64]) -> ImageRec
         num_labels=np.empty(len(offsets), dtype=np.int64),
         ends=np.empty(len(offsets), dtype=np.int64),
     )
-    for name in ("labels", "image_lengths", "image_offsets", "num_labels", "ends"):
-        getattr(merged, name)[whole] = getattr(records, name)
-    for row in np.flatnonzero(~whole):
-        _read_split(file, int(offsets[row]), merged, int(row))
+    for item in fields(ImageRecords):
+        getattr(merged, item.name)[whole] = getattr(records, item.name)
+    for row in np.flatnonzero(~whole).tolist():
+        _read_split(file, int(offsets[row]), merged, row)
     return merged
 
 

@@ -25,7 +25,8 @@ MAX_RECORD_BYTES = (1 << 29) - 1
 FRAME_HEADER = struct.Struct("<II")
 MAGIC_BYTES = struct.pack("<I", MAGIC)
 WHOLE, FIRST, MIDDLE, LAST = range(4)
-SCAN_WORDS = 1 << 22  # 16 MiB at a time
+WINDOW_BYTES = 64 << 20
+SCAN_WORDS = WINDOW_BYTES // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,21 @@ class RecordFile:
         self.words = np.empty(0, dtype=np.uint32)
         self._map.close()
 
+    def windows(self, offsets: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yields ascending offsets in runs that lie in one stretch of the file, and unmaps each stretch's pages behind it.
+
+        So the memory of a walk over a file of any size stays bounded.
+        """
+        cuts = np.flatnonzero(np.diff(offsets // WINDOW_BYTES)) + 1
+        for run in np.split(offsets, cuts):
+            yield run
+            self.unmap_pages()
+
+    def unmap_pages(self) -> None:
+        """Gives back the memory of the pages that were touched; they are mapped again when they are needed."""
+        if hasattr(self._map, "madvise"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
     def record_offsets(self) -> NDArray[np.int64]:
         """Finds where records start, by looking for the magic at every 4-byte step.
 
@@ -99,6 +115,7 @@ class RecordFile:
             positions = positions[positions + 1 < len(self.words)]
             cflags = self.words[positions + 1] >> 29
             found.append(positions[(cflags == WHOLE) | (cflags == FIRST)] * 4)
+            self.unmap_pages()
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
     def frames_at(self, offsets: NDArray[np.int64]) -> Frames:
