@@ -76,7 +76,6 @@ def main(
 
     from fr_eval.errors import EvalError
     from fr_eval.job import Job, run_job
-    from fr_eval.startup import import_tensorflow
 
     job = Job(
         model_path=Path(model_path),
@@ -92,7 +91,6 @@ def main(
         raise click.UsageError(f"{report} is there already; give --overwrite to replace it")
     if report and not Path(report).parent.is_dir():
         raise click.ClickException(f"{report}: its folder is not there; make it first")
-    import_tensorflow()
     try:
         outcome = run_job(job, progress=not quiet, on_failure=lambda error: click.echo(f"Error: {error}", err=True))
         if as_json:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fr_eval.errors import ModelError
 from fr_eval.scaling import SCALINGS, resolve_scaling
+from fr_eval.startup import import_tensorflow
 
 __all__ = ["Embedder", "load_model"]
 
@@ -121,7 +122,8 @@ def load_model(path: str | os.PathLike[str], *, scaling: str | None = None) -> E
         )
     if path.suffix != ".keras":
         raise ModelError(f"{path}: Keras loads only files that are named .keras; rename it if it is one")
-    import keras  # noqa: PLC0415  TensorFlow takes seconds to import
+    import_tensorflow()  # only now: it takes seconds, and a missing file should be said at once
+    import keras  # noqa: PLC0415
 
     try:
         model = keras.models.load_model(path, compile=False)
