@@ -10,7 +10,7 @@ __all__ = ["ImageKind", "Images", "sniff_images"]
 
 UNKNOWN, JPEG, PNG = range(3)
 ENCODINGS = ("unknown", "jpeg", "png")
-_MAX_MARKERS = 64
+_MAX_MARKERS = 4096  # a face has about 6; fill bytes count as well
 _START_OF_FRAME = np.array([0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC) for code in range(256)])
 _STANDALONE = np.array([0xD0 <= code <= 0xD8 or code == 0x01 for code in range(256)])
 _PNG_SIGNATURE = np.frombuffer(b"\x89PNG\r\n\x1a\n", dtype=np.uint8)

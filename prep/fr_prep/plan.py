@@ -124,7 +124,11 @@ def make_plan(source_labels: NDArray[np.int64], image_lengths: NDArray[np.int64]
     splits = {}
     for name, members, wanted in (
         ("train", kept & ~in_validation, num_shards),
-        ("validation", in_validation, max(1, round(num_shards * settings.validation_fraction))),
+        (
+            "validation",
+            in_validation,
+            _validation_shards(num_shards, settings.validation_fraction, int(in_validation.sum())),
+        ),
     ):
         rows = np.flatnonzero(members)
         if name == "validation" and len(rows) == 0:
@@ -140,7 +144,12 @@ def make_plan(source_labels: NDArray[np.int64], image_lengths: NDArray[np.int64]
 def _derive_num_shards(image_lengths: NDArray[np.int64], shard_bytes: int) -> int:
     """Enough shards for the wished size, and at least 8 (where there are as many images), to read and write in parallel."""
     total_bytes = int(image_lengths.sum()) + RECORD_OVERHEAD_BYTES * len(image_lengths)
-    return min(max(-(-total_bytes // shard_bytes), min(8, len(image_lengths))), 99_999)
+    return min(max(-(-total_bytes // shard_bytes), 8), len(image_lengths), 99_999)
+
+
+def _validation_shards(num_train_shards: int, fraction: float, num_images: int) -> int:
+    """As many as keep the size of the train shards."""
+    return max(1, min(round(num_train_shards * fraction / (1 - fraction)), num_images))
 
 
 def _choose_validation(

@@ -1,0 +1,160 @@
+"""Tests of the Example that a record of a shard holds."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fr_prep.example import Rows, encode_heads, encode_tails, parse_example
+
+Row = tuple[bytes, int, int, int]
+
+INTERESTING_LENGTHS = [
+    1,
+    2,
+    57,
+    58,
+    100,
+    118,
+    126,
+    127,
+    128,
+    129,
+    255,
+    16_255,
+    16_256,
+    16_257,
+    16_382,
+    16_383,
+    16_384,
+    16_385,
+]
+LENGTHS = st.one_of(st.sampled_from(INTERESTING_LENGTHS), st.integers(0, 40_000))
+LABELS = st.one_of(st.sampled_from([0, 127, 128, 16_383, 16_384, 2**31 - 1, 2**31]), st.integers(0, 2**31))
+KEYS = st.one_of(st.sampled_from([0, 2**21, 2**28 - 1, 2**35, 2**40]), st.integers(0, 2**40))
+SOURCE_LABELS = st.one_of(st.sampled_from([-1, -(2**31), 2**31]), st.integers(-(2**31), 2**31))
+
+
+def encode(rows: list[Row]) -> list[bytes]:
+    """Puts heads, images and tails together as a shard does."""
+    labels, keys, source_labels = (np.array([row[i] for row in rows], dtype=np.int64) for i in (1, 2, 3))
+    tails = encode_tails(labels, keys, source_labels)
+    heads = encode_heads(np.array([len(row[0]) for row in rows], dtype=np.int64), tails.lengths)
+    return [head + row[0] + tail for head, row, tail in zip(split_rows(heads), rows, split_rows(tails), strict=True)]
+
+
+def split_rows(rows: Rows) -> list[bytes]:
+    return [part.tobytes() for part in np.split(rows.data, np.cumsum(rows.lengths)[:-1])]
+
+
+def serialise_with_tensorflow(row: Row) -> bytes:
+    import tensorflow as tf
+
+    def integer(value: int) -> "tf.train.Feature":
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[row[0]])),
+        "label": integer(row[1]),
+        "source_key": integer(row[2]),
+        "source_label": integer(row[3]),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+
+
+def test_the_bytes_of_a_small_example_are_golden() -> None:
+    (data,) = encode([(b"jpeg", 3, 300, -1)])
+    assert data.hex() == "".join(
+        (
+            "0a590a11" + "0a05" + b"image".hex() + "12080a060a04" + b"jpeg".hex(),
+            "0a0e" + "0a05" + b"label".hex() + "12051a030a0103",
+            "0a14" + "0a0a" + b"source_key".hex() + "12061a040a02ac02",
+            "0a1e" + "0a0c" + b"source_label".hex() + "120e1a0c0a0affffffffffffffffff01",
+        )
+    )
+
+
+@given(
+    sizes=st.lists(st.tuples(LENGTHS, LABELS, KEYS, SOURCE_LABELS), min_size=1, max_size=6), seed=st.integers(0, 1000)
+)
+@settings(max_examples=100, deadline=None)
+def test_examples_are_the_bytes_that_tensorflow_serialises(sizes: list[tuple[int, int, int, int]], seed: int) -> None:
+    make = random.Random(seed).randbytes
+    rows = [(make(length), label, key, source_label) for length, label, key, source_label in sizes]
+    encoded = encode(rows)
+    assert encoded == [serialise_with_tensorflow(row) for row in rows]
+    for data, row in zip(encoded, rows, strict=True):
+        face = parse_example(memoryview(data))
+        assert (bytes(face.image), face.label, face.source_key, face.source_label) == row
+
+
+def test_all_interesting_lengths_are_right_in_one_block() -> None:
+    rows = [(b"i" * length, 1, 2**40, -5) for length in INTERESTING_LENGTHS]
+    assert encode(rows) == [serialise_with_tensorflow(row) for row in rows]
+
+
+def test_rows_are_scattered_to_their_places() -> None:
+    rows = Rows(data=np.frombuffer(b"abbccc", dtype=np.uint8), lengths=np.array([1, 2, 3]))
+    into = np.full(12, ord("."), dtype=np.uint8)
+    rows.scatter(into, np.array([9, 0, 4]))
+    assert into.tobytes() == b"bb..ccc..a.."
+
+
+def test_no_rows_are_no_bytes() -> None:
+    nothing = np.empty(0, dtype=np.int64)
+    assert len(encode_tails(nothing, nothing, nothing).data) == 0
+    assert len(encode_heads(nothing, nothing).data) == 0
+
+
+def test_an_example_cut_short_anywhere_is_refused() -> None:
+    (data,) = encode([(b"image bytes", 3, 300, -1)])
+    for length in range(len(data)):
+        with pytest.raises(ValueError, match="expected"):
+            parse_example(memoryview(data[:length]))
+
+
+def test_any_bytes_are_a_face_or_a_value_error() -> None:
+    rng = random.Random(5)
+    (data,) = encode([(b"image bytes", 3, 300, -1)])
+    for _ in range(3000):
+        mutated = bytearray(data)
+        for _ in range(rng.randrange(1, 4)):
+            mutated[rng.randrange(len(mutated))] = rng.randrange(256)
+        try:
+            parse_example(memoryview(bytes(mutated)))
+        except ValueError:
+            continue
+
+
+def test_a_missing_feature_is_named() -> None:
+    import tensorflow as tf
+
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"jpeg"]))
+    data = tf.train.Example(features=tf.train.Features(feature={"image": feature})).SerializeToString()
+    with pytest.raises(ValueError, match="label is missing"):
+        parse_example(memoryview(data))
+
+
+@pytest.mark.parametrize("kind", ["two values", "no value", "bytes", "float"])
+def test_a_label_of_another_kind_is_refused(kind: str) -> None:
+    import tensorflow as tf
+
+    one = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+    label = {
+        "two values": tf.train.Feature(int64_list=tf.train.Int64List(value=[1, 2])),
+        "no value": tf.train.Feature(int64_list=tf.train.Int64List(value=[])),
+        "bytes": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"1"])),
+        "float": tf.train.Feature(float_list=tf.train.FloatList(value=[1.0])),
+    }[kind]
+    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"jpeg"]))
+    features = {"image": image, "label": label, "source_key": one, "source_label": one}
+    data = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    with pytest.raises(ValueError, match="expected"):
+        parse_example(memoryview(data))
+
+
+def test_values_past_64_bits_are_refused_or_wrapped_but_never_an_other_error() -> None:
+    with pytest.raises(ValueError, match="varint"):
+        parse_example(memoryview(b"\x0a" + b"\xff" * 11))
