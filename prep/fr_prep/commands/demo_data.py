@@ -44,7 +44,10 @@ def demo_data(
     from fr_prep.demo.dataset import DemoSettings, write_demo_set
     from fr_prep.pool import default_workers
 
-    settings = DemoSettings(num_identities=identities, images_per_identity=images, num_pairs=pairs, seed=seed)
+    try:
+        settings = DemoSettings(num_identities=identities, images_per_identity=images, num_pairs=pairs, seed=seed)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from error
     files = write_demo_set(out, settings, num_workers=workers or default_workers(), overwrite=overwrite, quiet=quiet)
     if as_json:
         click.echo(json.dumps({"out": str(out), "files": [path.name for path in files]}, indent=1))

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from fr_eval.bins import write_bin
+from fr_prep.build import BuildSettings, build_dataset
+from fr_prep.describe import describe
+from fr_prep.errors import ShardError, SourceError
+from fr_prep.plan import PlanSettings
+
+
+def test_a_record_set_is_described(make_set, tmp_path):
+    make_set(tmp_path, images_per_class=[1, 2, 9])
+    found = describe(tmp_path)
+    assert found.kind == "record set"
+    facts = found.facts
+    assert (facts["num_images"], facts["num_classes"], facts["num_other_records"]) == (12, 3, 4)
+    assert facts["images_per_class"] == {"smallest": 1, "median": 2.0, "mean": 4.0, "largest": 9}
+    assert facts["image_kinds"] == [{"encoding": "jpeg", "height": 16, "width": 16, "channels": 3, "num_images": 12}]
+    assert describe(tmp_path / "train.rec").to_dict() == found.to_dict()
+
+
+def test_a_bin_is_described(drawn_image, tmp_path):
+    images = [drawn_image(0), drawn_image(1), drawn_image(0), drawn_image(2, height=24)]
+    write_bin(tmp_path / "x.bin", images, [True, True])
+    found = describe(tmp_path / "x.bin")
+    assert found.kind == "verification bin"
+    assert (found.facts["num_pairs"], found.facts["num_same"], found.facts["num_distinct_images"]) == (2, 2, 3)
+    assert len(found.warnings) == 2
+
+
+def test_a_shard_folder_is_described(make_set, tmp_path):
+    make_set(tmp_path / "set", images_per_class=[1, 2, 9])
+    settings = BuildSettings(plan=PlanSettings(num_shards=2, min_images=2, validation_fraction=0.2), quiet=True)
+    build_dataset(tmp_path / "set", tmp_path / "out", settings=settings)
+    found = describe(tmp_path / "out")
+    assert found.kind == "shard folder"
+    assert found.facts["dropped"] == {"num_classes": 1, "num_images": 1}
+    assert found.facts["splits"]["validation"]["num_images"] == 2
+    json.dumps(found.to_dict())
+
+
+@pytest.mark.parametrize("name", ["nothing", "file.txt", "empty_folder"])
+def test_anything_else_is_refused(tmp_path, name):
+    (tmp_path / "file.txt").touch()
+    (tmp_path / "empty_folder").mkdir()
+    with pytest.raises(SourceError, match=name):
+        describe(tmp_path / name)
+
+
+def test_an_unfinished_folder_is_said_to_be_one(tmp_path):
+    (tmp_path / "conversion.incomplete").mkdir()
+    with pytest.raises(ShardError, match="unfinished conversion"):
+        describe(tmp_path)
