@@ -3,6 +3,7 @@
 `fr-eval --model M lfw.bin` does the job; `fr-eval export M` is a sub-command; `fr-eval --help` shows both.
 """
 
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -36,9 +37,16 @@ class JobGroup(click.Command):
         """Gives the context of the sub-command that the first argument names, else the job's own."""
         command = self.commands.get(args[0]) if args else None
         if command is None:
+            if args and not args[0].startswith("-") and not self._takes_arguments():
+                own = self.context_class(self, info_name=info_name, parent=parent, **extra)
+                near = get_close_matches(args[0], self.commands, n=1)
+                own.fail(f"No such command {args[0]!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
             return super().make_context(info_name, args, parent, **extra)
         own = self.context_class(self, info_name=info_name, parent=parent, **extra)
         return command.make_context(command.name, args[1:], parent=own)
+
+    def _takes_arguments(self) -> bool:
+        return any(isinstance(param, click.Argument) for param in self.params)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs what the context was made for."""

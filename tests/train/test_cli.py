@@ -1,0 +1,74 @@
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+SCRIPT = str(Path(sys.executable).with_name("fr-train"))
+SMALL = ["--backbone", "plaincnn", "--width", "0.25", "--embedding-size", "8", "--batch-size", "10", "--quiet"]
+
+
+def fr_train(*arguments, **options):
+    return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=240, **options)
+
+
+def test_help_shows_the_job_and_the_commands_and_needs_no_tensorflow():
+    begun = time.perf_counter()
+    ended = fr_train("--help")
+    assert time.perf_counter() - begun < 1
+    assert "fr-train [OPTIONS]\n       fr-train COMMAND [ARGS]..." in ended.stdout
+    assert "--shards" in ended.stdout
+    assert "\n  models  List the networks" in ended.stdout
+    assert "Example: fr-train --shards" in ended.stdout
+
+
+def test_models_are_listed():
+    assert "mobilefacenet" in fr_train("models").stdout
+    ended = fr_train("models", "--json")
+    assert {"mobilefacenet", "mobilenetv2", "resnet50v2"} <= {row["name"] for row in json.loads(ended.stdout)}
+    assert ended.stderr == ""
+
+
+def test_a_run_by_command_says_where_everything_is(shards, tmp_path):
+    options = ["--shards", shards, "--out", "run", "--epochs", 1, "--loss", "cosface", "--set", "loss.margin=0.2"]
+    ended = fr_train(*options, *SMALL, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("epoch   1  loss ")
+    for name in ("run/best.keras", "run/last.keras", "run/curves.png", "run/history.csv"):
+        assert name in ended.stdout
+        assert (tmp_path / name).exists()
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert config["loss"] == {"name": "cosface", "margin": 0.2}
+    assert (config["epochs"], config["model"]["backbone"], config["shards"]) == (1, "plaincnn", str(shards))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--out", "run"], 2, "--shards"),
+        (["--shards", "nothing"], 2, "--out"),
+        (["--shards", "nothing", "--out", "run"], 1, "nothing: expected a folder of shards"),
+        (["--shards", "x", "--out", "run", "--set", "epoch=3"], 2, "Did you mean epochs"),
+        (["--shards", "x", "--out", "run", "--config", "nothing"], 2, "one of demo, lfw-cpu"),
+        (["--shards", "x", "--out", "run", "--epochs", "-1"], 2, "--epochs"),
+        (["--resume", "--out", "run"], 1, "no run to resume"),
+        (["--resume", "--out", "run", "--epochs", "3"], 2, "--resume goes on with the config of the run"),
+        (["mdels"], 2, "No such command 'mdels'. Did you mean 'models'?"),
+    ],
+)
+def test_a_failure_is_one_line_with_its_code(tmp_path, arguments, code, message):
+    ended = fr_train(*arguments, cwd=tmp_path)
+    assert ended.returncode == code, ended.stderr
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_refused_bin_is_said_before_training(shards, tmp_path):
+    (tmp_path / "x.bin").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    ended = fr_train("--shards", shards, "--out", "run", "--bins", "x.bin", "--epochs", 1, *SMALL, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "os.system" in ended.stderr
+    assert "epoch" not in ended.stdout

@@ -1,0 +1,33 @@
+import pytest
+
+from fr_train.config import parse_config
+from fr_train.errors import RunFolderError
+from fr_train.run_folder import RunFolder
+
+
+def test_a_history_comes_back_with_numbers_and_gaps(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_history([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 1e-7, "lfw_accuracy": 1.0}])
+    assert run.read_history() == [
+        {"epoch": 1, "loss": 0.5, "lfw_accuracy": None},
+        {"epoch": 2, "loss": 1e-7, "lfw_accuracy": 1.0},
+    ]
+
+
+def test_a_new_run_saves_its_config_and_an_old_one_is_replaced_only_when_asked(tmp_path):
+    run = RunFolder(tmp_path / "runs" / "first")
+    config = parse_config({"epochs": 3, "shards": "x"})
+    run.start(config, overwrite=False)
+    assert run.read_config() == config
+    run.write_history([{"epoch": 1}])
+    (run.path / "notes.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"config\.toml, history\.csv.*--overwrite"):
+        run.start(config, overwrite=False)
+    run.start(config, overwrite=True)
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.toml", "notes.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        RunFolder(tmp_path / "file" / "run").start(parse_config({}), overwrite=False)
