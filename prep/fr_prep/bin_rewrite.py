@@ -13,8 +13,7 @@ from PIL import Image
 
 from fr_eval.bins import VerificationBin, decode_image, write_bin
 from fr_prep.errors import OutputError
-from fr_prep.output_folder import write_text
-from fr_prep.shards import write_error
+from fr_prep.files import INCOMPLETE_SUFFIX, write_error, write_text
 from fr_prep.sources.bins import read_verification_bin
 
 __all__ = ["BinRewrite", "export_bin", "rewrite_bin"]
@@ -191,7 +190,7 @@ def _pairs_csv(bin_: VerificationBin, names: list[str]) -> str:
 
 
 def _copy_durably(source: Path, target: Path) -> None:
-    partial = target.with_name(target.name + ".incomplete")
+    partial = target.with_name(target.name + INCOMPLETE_SUFFIX)
     shutil.copy2(source, partial)
     with partial.open("rb") as file:
         os.fsync(file.fileno())

@@ -14,10 +14,11 @@ from tqdm import tqdm
 from fr_prep import manifest as manifests
 from fr_prep.digests import crc32c_of_file, sha256_of_file
 from fr_prep.errors import OutputError, SourceError
+from fr_prep.files import write_error
 from fr_prep.output_folder import OutputFolder
 from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
 from fr_prep.pool import run_tasks
-from fr_prep.shards import ShardResult, ShardTask, receipt_path, write_error, write_shard
+from fr_prep.shards import ShardResult, ShardTask, receipt_path, write_shard
 from fr_prep.sources.insightface import FaceSet, read_face_set, set_files
 from fr_prep.tables import write_tables
 from fr_prep.version import tool_version

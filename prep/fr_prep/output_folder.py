@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from fr_prep.errors import OutputError, ShardError
+from fr_prep.files import INCOMPLETE_SUFFIX, sync_folder, write_error, write_text
 from fr_prep.manifest import MANIFEST_FILE, read_manifest
-from fr_prep.shards import INCOMPLETE_SUFFIX, write_error
 
-__all__ = ["OutputFolder", "write_text"]
+__all__ = ["OutputFolder"]
 
 STAGING_FOLDER = f"conversion{INCOMPLETE_SUFFIX}"
 PLAN_FILE = "plan.json"
@@ -156,25 +156,6 @@ class OutputFolder:
             return  # nothing is there, or nothing that can be told apart from other files
         for name in reversed(old_names):  # the manifest first: from here on the old set is no more
             (self.path / name).unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file so that it is whole or not there, also after a power failure."""
-    partial = path.with_name(path.name + INCOMPLETE_SUFFIX)
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def sync_folder(path: Path) -> None:
-    """Makes renames in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _require_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ A block of records at a time is laid out in memory (frame, Example head, image, 
 `<shard>.incomplete`, which is synced and renamed when it is whole.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -19,8 +18,9 @@ import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from fr_prep.errors import DamagedRecordError, OutputError, SourceError
+from fr_prep.errors import DamagedRecordError, SourceError
 from fr_prep.example import Rows, encode_heads, encode_tails
+from fr_prep.files import INCOMPLETE_SUFFIX, write_error
 from fr_prep.images import UNKNOWN, ImageKind, sniff_images
 from fr_prep.plan import RECORD_OVERHEAD_BYTES
 from fr_prep.sources.image_records import join_image
@@ -28,9 +28,8 @@ from fr_prep.sources.recordio import RecordFile
 from fr_prep.tfrecord import FOOTER_BYTES, HEADER_BYTES, mask_crcs, record_headers
 from fr_prep.writeback import start_writeback
 
-__all__ = ["INCOMPLETE_SUFFIX", "ShardResult", "ShardTask", "receipt_path", "write_error", "write_shard"]
+__all__ = ["ShardResult", "ShardTask", "receipt_path", "write_shard"]
 
-INCOMPLETE_SUFFIX = ".incomplete"
 BLOCK_BYTES = 8 << 20  # small enough to stay in a processor's cache between copying, checksums and writing
 
 
@@ -129,17 +128,6 @@ def write_shard(task: ShardTask) -> ShardResult:
         partial.unlink(missing_ok=True)
         raise
     return result
-
-
-def write_error(path: Path, error: OSError) -> OutputError:
-    """Says why a file cannot be written, and what to do."""
-    advice = {
-        errno.ENOSPC: "The disk is full: free some space, then go on with --resume.",
-        errno.EDQUOT: "The disk quota is used up: free some space, then go on with --resume.",
-        errno.EACCES: "Give the folder write permission, or choose another one.",
-        errno.EROFS: "Choose a folder that can be written.",
-    }.get(error.errno or 0, "Mend that, then go on with --resume.")
-    return OutputError(f"{path}: cannot be written: {error.strerror or error}. {advice}")
 
 
 @dataclass(frozen=True, slots=True)

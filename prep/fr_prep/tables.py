@@ -8,8 +8,8 @@ from typing import Any
 
 from fr_prep import manifest as manifests
 from fr_prep.digests import sha256_of_file, sha256_of_text
+from fr_prep.files import write_text
 from fr_prep.images import ImageKind
-from fr_prep.output_folder import write_text
 from fr_prep.plan import Plan
 from fr_prep.shards import ShardResult
 from fr_prep.sources.insightface import FaceSet

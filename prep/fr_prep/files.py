@@ -1,0 +1,41 @@
+"""Files that are whole or not there, and what to say where they cannot be written."""
+
+import errno
+import os
+from pathlib import Path
+
+from fr_prep.errors import OutputError
+
+__all__ = ["INCOMPLETE_SUFFIX", "sync_folder", "write_error", "write_text"]
+
+INCOMPLETE_SUFFIX = ".incomplete"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a small file so that it is whole or not there, also after a power failure."""
+    partial = path.with_name(path.name + INCOMPLETE_SUFFIX)
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes renames in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_error(path: Path, error: OSError) -> OutputError:
+    """Says why a file cannot be written, and what to do."""
+    advice = {
+        errno.ENOSPC: "The disk is full: free some space, then go on with --resume.",
+        errno.EDQUOT: "The disk quota is used up: free some space, then go on with --resume.",
+        errno.EACCES: "Give the folder write permission, or choose another one.",
+        errno.EROFS: "Choose a folder that can be written.",
+    }.get(error.errno or 0, "Mend that, then go on with --resume.")
+    return OutputError(f"{path}: cannot be written: {error.strerror or error}. {advice}")
