@@ -7,12 +7,12 @@ with a warm page cache. Prints the median of both, their ratio, and the peak mem
 """
 
 import argparse
+import contextlib
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -43,31 +43,23 @@ def write_set(folder: Path, num_images: int) -> None:
     write_record_index(folder / "train.idx", entries)
 
 
-def timed(command: list[str]) -> tuple[float, int]:
-    """Runs a command; gives its seconds and the peak of the memory of all its processes together, shared pages counted once."""
-    peak, ended = 0, threading.Event()
+def timed(command: list[str]) -> float:
+    """Runs a command; gives its seconds."""
     begun = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - begun
 
-    def watch() -> None:
-        nonlocal peak
-        main = psutil.Process(process.pid)
-        while not ended.wait(0.02):
-            try:
-                family = [main, *main.children(recursive=True)]
-                peak = max(peak, sum(member.memory_full_info().pss for member in family))
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    status = process.wait()
-    seconds = time.perf_counter() - begun
-    ended.set()
-    watcher.join()
-    if status:
-        sys.exit(f"{' '.join(command)} ended with exit code {status}")
-    return seconds, peak
+def peak_memory(command: list[str]) -> int:
+    """Runs a command once more, watched: the peak of all its processes together in bytes, shared pages counted once."""
+    peak = 0
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            family = [process, *process.children(recursive=True)]
+            peak = max(peak, sum(member.memory_full_info().pss for member in family))
+        time.sleep(0.01)
+    return peak
 
 
 def main() -> None:
@@ -83,21 +75,21 @@ def main() -> None:
         folder = Path(name)
         write_set(folder, options.images)
         num_bytes = (folder / "train.rec").stat().st_size
-        copies, conversions, peaks = [], [], []
+        fr_prep = str(Path(sys.executable).with_name("fr-prep"))
+        convert = [fr_prep, "rec2tfrecord", name, str(folder / "out"), "--seed", "1", "--quiet"]
+        copies, conversions = [], []
         for _ in range(options.rounds):
-            copies.append(timed(["cp", str(folder / "train.rec"), str(folder / "copy.rec")])[0])
+            copies.append(timed(["cp", str(folder / "train.rec"), str(folder / "copy.rec")]))
             (folder / "copy.rec").unlink()
-            fr_prep = str(Path(sys.executable).with_name("fr-prep"))
-            seconds, peak = timed([fr_prep, "rec2tfrecord", name, str(folder / "out"), "--seed", "1", "--quiet"])
-            conversions.append(seconds)
-            peaks.append(peak)
+            conversions.append(timed(convert))
             shutil.rmtree(folder / "out")
+        peak = peak_memory(convert)
     copy, conversion = statistics.median(copies), statistics.median(conversions)
     speed = options.images / conversion
     print(f"{options.images:,} records, {num_bytes / 1e9:.2f} GB, medians of {options.rounds}")
     print(f"  cp                    {copy:8.2f} s")
     print(f"  fr-prep rec2tfrecord  {conversion:8.2f} s, {conversion / copy:.1f} times cp, {speed:,.0f} records/s")
-    print(f"  peak memory           {max(peaks) / 2**20:8.0f} MiB, all processes together")
+    print(f"  peak memory           {peak / 2**20:8.0f} MiB, all processes together")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from fr_prep.files import write_error
 from fr_prep.output_folder import OutputFolder
 from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
 from fr_prep.pool import run_tasks
-from fr_prep.shards import ShardResult, ShardTask, receipt_path, write_shard
+from fr_prep.shard_task import ShardTask
+from fr_prep.shards import ShardResult, receipt_path, write_shard
 from fr_prep.sources.insightface import FaceSet, read_face_set, set_files
 from fr_prep.tables import write_tables
 from fr_prep.version import tool_version

@@ -33,13 +33,9 @@ class Rows:
     data: NDArray[np.uint8]
     lengths: NDArray[np.int64]
 
-    def scatter(self, into: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
-        """Copies row i to `into[starts[i]:]`."""
-        ends = np.cumsum(self.lengths)
-        for length in np.unique(self.lengths):
-            members = np.flatnonzero(self.lengths == length)
-            columns = np.arange(length)
-            into[starts[members, None] + columns] = self.data[(ends[members] - length)[:, None] + columns]
+    def starts(self) -> NDArray[np.int64]:
+        """(n,) int64, where each row starts in the data."""
+        return np.cumsum(self.lengths) - self.lengths
 
 
 def _varint_widths(values: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -60,7 +56,7 @@ def _join(parts: Sequence[bytes | NDArray[np.int64]], num_rows: int) -> Rows:
     widths = np.stack([_varint_widths(values) for values in integers], axis=1)
     constant = sum(len(part) for part in parts if isinstance(part, bytes))
     rows = Rows(data=np.empty(constant * num_rows + int(widths.sum()), np.uint8), lengths=constant + widths.sum(axis=1))
-    starts = np.cumsum(rows.lengths) - rows.lengths
+    starts = rows.starts()
     group_widths, group_of = np.unique(widths @ (11 ** np.arange(len(integers))), return_inverse=True)
     for group in range(len(group_widths)):
         members = np.flatnonzero(group_of == group)
@@ -88,13 +84,16 @@ def _join_alike(
     return matrix
 
 
-def encode_tails(labels: NDArray[np.int64], source_keys: NDArray[np.int64], source_labels: NDArray[np.int64]) -> Rows:
+def encode_tails(
+    labels: NDArray[np.int64], source_keys: NDArray[np.int64], source_labels: NDArray[np.int64], *, reserve: int = 0
+) -> Rows:
     """Encodes what follows the image: the three integer features.
 
     Args:
         labels: (n,) int64 dense classes.
         source_keys: (n,) int64.
         source_labels: (n,) int64.
+        reserve: zero bytes behind each row, for a footer.
     """
     parts: list[bytes | NDArray[np.int64]] = []
     for name, values in zip(INTEGER_FEATURES, (labels, source_keys, source_labels), strict=True):
@@ -103,15 +102,16 @@ def encode_tails(labels: NDArray[np.int64], source_keys: NDArray[np.int64], sour
         # Feature { int64_list (3) { value (1), packed } } under its key in a map entry.
         parts += [_TAG_1, len(key) + widths + 8, _TAG_1 + bytes([len(key)]) + key, _TAG_2, widths + 4]
         parts += [_TAG_3, widths + 2, _TAG_1, widths, values]
-    return _join(parts, len(labels))
+    return _join([*parts, bytes(reserve)], len(labels))
 
 
-def encode_heads(image_lengths: NDArray[np.int64], tail_lengths: NDArray[np.int64]) -> Rows:
+def encode_heads(image_lengths: NDArray[np.int64], tail_lengths: NDArray[np.int64], *, reserve: int = 0) -> Rows:
     """Encodes what precedes the image.
 
     Args:
         image_lengths: (n,) int64 bytes of each image.
         tail_lengths: (n,) int64 bytes of each tail, since the outermost length counts them.
+        reserve: zero bytes in front of each row, for a header.
     """
 
     def enclosed(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -123,7 +123,14 @@ def encode_heads(image_lengths: NDArray[np.int64], tail_lengths: NDArray[np.int6
     features = enclosed(bytes_lists)
     entries = 2 + len(key) + enclosed(features)
     totals = enclosed(entries) + tail_lengths
-    parts: list[bytes | NDArray[np.int64]] = [_TAG_1, totals, _TAG_1, entries, _TAG_1 + bytes([len(key)]) + key]
+    parts: list[bytes | NDArray[np.int64]] = [
+        bytes(reserve),
+        _TAG_1,
+        totals,
+        _TAG_1,
+        entries,
+        _TAG_1 + bytes([len(key)]) + key,
+    ]
     parts += [_TAG_2, features, _TAG_1, bytes_lists, _TAG_1, image_lengths]
     return _join(parts, len(image_lengths))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fr_prep.errors import OutputError
 
-__all__ = ["INCOMPLETE_SUFFIX", "sync_folder", "write_error", "write_text"]
+__all__ = ["INCOMPLETE_SUFFIX", "sync", "write_error", "write_text"]
 
 INCOMPLETE_SUFFIX = ".incomplete"
 
@@ -21,8 +21,8 @@ def write_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def sync_folder(path: Path) -> None:
-    """Makes renames in a folder durable."""
+def sync(path: Path) -> None:
+    """Waits until a file's bytes, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

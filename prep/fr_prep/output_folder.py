@@ -9,14 +9,14 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from fr_prep.errors import OutputError, ShardError
-from fr_prep.files import INCOMPLETE_SUFFIX, sync_folder, write_error, write_text
+from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error, write_text
 from fr_prep.manifest import MANIFEST_FILE, read_manifest
 
 __all__ = ["OutputFolder"]
@@ -126,8 +126,8 @@ class OutputFolder:
             places.append(self.path / name)
         return next((place for place in places if place.is_file()), None)
 
-    def publish(self, names: Iterable[str]) -> None:
-        """Moves finished files to their place, the manifest last, and removes the set that they replace.
+    def publish(self, names: Sequence[str]) -> None:
+        """Syncs finished files and moves them to their place, the manifest last; removes the set that they replace.
 
         Args:
             names: all files of the data set, the manifest among them.
@@ -136,15 +136,17 @@ class OutputFolder:
             OutputError: if a file cannot be moved.
         """
         try:
-            sync_folder(self.staging)
             marker = self.staging / PUBLISHING_FILE
             if not marker.exists():
+                for name in names:
+                    sync(self.staging / name)
+                sync(self.staging)
                 self._remove_old_set()
                 write_text(marker, "Files are being moved to their place.\n")
             for name in [*(name for name in names if name != MANIFEST_FILE), MANIFEST_FILE]:
                 if (self.staging / name).exists():
                     (self.staging / name).replace(self.path / name)
-            sync_folder(self.path)
+            sync(self.path)
             shutil.rmtree(self.staging)
         except OSError as error:
             raise write_error(self.path, error) from error

@@ -95,11 +95,12 @@ def test_all_interesting_lengths_are_right_in_one_block() -> None:
     assert encode(rows) == [serialise_with_tensorflow(row) for row in rows]
 
 
-def test_rows_are_scattered_to_their_places() -> None:
-    rows = Rows(data=np.frombuffer(b"abbccc", dtype=np.uint8), lengths=np.array([1, 2, 3]))
-    into = np.full(12, ord("."), dtype=np.uint8)
-    rows.scatter(into, np.array([9, 0, 4]))
-    assert into.tobytes() == b"bb..ccc..a.."
+def test_bytes_can_be_reserved_around_heads_and_tails() -> None:
+    values = np.array([3, 300])
+    tails, wider = encode_tails(values, values, values), encode_tails(values, values, values, reserve=4)
+    assert [row + bytes(4) for row in split_rows(tails)] == split_rows(wider)
+    heads, wider = encode_heads(values, tails.lengths), encode_heads(values, tails.lengths, reserve=12)
+    assert [bytes(12) + row for row in split_rows(heads)] == split_rows(wider)
 
 
 def test_no_rows_are_no_bytes() -> None:

@@ -67,6 +67,13 @@ def find_record_file(source: Path) -> Path:
     Raises:
         SourceError: if there is none, or more than one to choose from.
     """
+    try:
+        return _choose_record_file(source)
+    except OSError as error:
+        raise SourceError(f"{source}: cannot be read: {error.strerror}. Check the path and its permissions.") from error
+
+
+def _choose_record_file(source: Path) -> Path:
     if source.is_file():
         if source.suffix != ".rec":
             raise SourceError(
@@ -250,7 +257,9 @@ def _check_counts(face_set: FaceSet, other_keys: NDArray[np.int64], ranges: NDAr
     if len(other_keys):
         trap = " (they are float32, exact only to 16,777,216)" if num_images >= EXACT_FLOAT32 else ""
         identities = ranges[1:]
-        if ranges[0, 0] != np.float32(num_images + 1):
+        if not np.isfinite(ranges[0, 0]):
+            found.append(f"The header record holds no number of images; the file holds {num_images}. The images count.")
+        elif ranges[0, 0] != np.float32(num_images + 1):
             found.append(
                 f"The header record promises {ranges[0, 0] - 1:.0f} images, the file holds {num_images}{trap}. The images count."
             )
