@@ -4,7 +4,7 @@ Each message says where it happened, what was expected, what was received, and w
 them into a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
-__all__ = ["BinError", "EvalError", "ModelError", "ProtocolError"]
+__all__ = ["BinError", "EvalError", "MissingTensorFlowError", "ModelError", "ProtocolError"]
 
 
 class EvalError(Exception):
@@ -17,6 +17,10 @@ class BinError(EvalError):
 
 class ModelError(EvalError):
     """A model cannot be loaded, or does not give usable embeddings."""
+
+
+class MissingTensorFlowError(EvalError):
+    """TensorFlow is needed and not installed."""
 
 
 class ProtocolError(EvalError):

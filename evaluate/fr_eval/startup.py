@@ -4,6 +4,8 @@ import os
 import sys
 import tempfile
 
+from fr_eval.errors import MissingTensorFlowError
+
 __all__ = ["import_tensorflow"]
 
 
@@ -22,6 +24,14 @@ def import_tensorflow() -> None:
             import tensorflow  # noqa: F401, PLC0415  imported for its effect
 
             done = True
+        except ModuleNotFoundError as error:
+            if error.name != "tensorflow":
+                raise
+            done = True
+            raise MissingTensorFlowError(
+                "TensorFlow is not installed. Which build to take is your choice: "
+                "pip install 'fr-toolkit[cpu]' or pip install 'fr-toolkit[gpu]'."
+            ) from error
         finally:
             os.dup2(kept, 2)
             os.close(kept)

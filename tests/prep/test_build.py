@@ -241,6 +241,19 @@ def test_a_killed_worker_is_reported_and_the_rest_is_kept(large_set, script, dig
     assert digest_files(tmp_path / "out") == digest_files(large_set / "whole")
 
 
+def test_ctrl_c_ends_in_good_order_and_resume_goes_on(large_set, script, digest_files, tmp_path):
+    process = start(script, large_set / "set", tmp_path / "out", "--workers", "2")
+    deadline = time.monotonic() + 10
+    while not list(tmp_path.glob("out/conversion.incomplete/*-of-00040")) and time.monotonic() < deadline:
+        pass
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    assert "--resume" in process.stderr.read()
+    assert not list(tmp_path.rglob("*-of-00040.incomplete"))
+    assert start(script, large_set / "set", tmp_path / "out", "--resume").wait(timeout=60) == 0
+    assert digest_files(tmp_path / "out") == digest_files(large_set / "whole")
+
+
 def interrupted(large_set, script, out):
     process = start(script, large_set / "set", out, "--workers", "1")
     deadline = time.monotonic() + 10

@@ -21,10 +21,17 @@ def test_a_new_run_saves_its_config_and_an_old_one_is_replaced_only_when_asked(t
     assert run.read_config() == config
     run.write_history([{"epoch": 1}])
     (run.path / "notes.txt").write_text("mine")
-    with pytest.raises(RunFolderError, match=r"config\.toml, history\.csv.*--overwrite"):
+    with pytest.raises(RunFolderError, match=r"\(history\.csv\).*--overwrite"):
         run.start(config, overwrite=False)
     run.start(config, overwrite=True)
     assert sorted(path.name for path in run.path.iterdir()) == ["config.toml", "notes.txt"]
+
+
+def test_a_config_of_a_run_that_never_began_is_replaced(tmp_path):
+    run = RunFolder(tmp_path)
+    run.start(parse_config({"epochs": 3}), overwrite=False)
+    run.start(parse_config({"epochs": 4}), overwrite=False)
+    assert run.read_config().epochs == 4
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):

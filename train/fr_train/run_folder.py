@@ -47,9 +47,10 @@ class RunFolder:
             for path in (self.config, self.checkpoint, self.best, self.last, self.history, self.curves)
             if path.exists()
         ]
-        if own and not overwrite:
+        results = [path.name for path in own if path != self.config]  # a config alone is a run that never began
+        if results and not overwrite:
             raise RunFolderError(
-                f"{self.path}: a run is there ({', '.join(path.name for path in own)}). Go on with it by --resume, replace it by "
+                f"{self.path}: a run is there ({', '.join(results)}). Go on with it by --resume, replace it by "
                 "--overwrite, or choose another --out."
             )
         try:

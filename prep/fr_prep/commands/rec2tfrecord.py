@@ -101,8 +101,13 @@ def rec2tfrecord(
         raise click.UsageError(f"{error}.") from error
     if dry_run:
         _show_plan(plan_dataset(source, settings), settings, out, as_json=as_json, quiet=quiet)
-    else:
-        _show_result(build_dataset(source, out, settings=settings), as_json=as_json, quiet=quiet)
+        return
+    try:
+        manifest = build_dataset(source, out, settings=settings)
+    except KeyboardInterrupt as interrupt:
+        click.echo(f"Interrupted. What was finished is kept: go on with --resume ({out}).", err=True)
+        raise click.exceptions.Exit(130) from interrupt
+    _show_result(manifest, as_json=as_json, quiet=quiet)
 
 
 def _show_plan(conversion: Conversion, settings: BuildSettings, out: Path, *, as_json: bool, quiet: bool) -> None:
