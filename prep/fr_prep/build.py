@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,10 @@ from fr_prep.errors import OutputError, SourceError
 from fr_prep.files import write_error
 from fr_prep.output_folder import OutputFolder
 from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
-from fr_prep.pool import run_tasks
+from fr_prep.pool import WorkerPool
 from fr_prep.shard_task import ShardTask
 from fr_prep.shards import ShardResult, receipt_path, write_shard
-from fr_prep.sources.insightface import FaceSet, read_face_set, set_files
+from fr_prep.sources.insightface import FaceSet, find_record_file, read_face_set, set_files
 from fr_prep.tables import write_tables
 from fr_prep.version import tool_version
 
@@ -104,27 +104,31 @@ def build_dataset(source: Path, out: Path, *, settings: BuildSettings) -> manife
         WorkerError: if a worker process died.
     """
     before = _file_states(source)
-    conversion = plan_dataset(source, settings)
-    with OutputFolder(out) as folder:
-        folder.prepare(_fingerprint(conversion, before, settings), overwrite=settings.overwrite, resume=settings.resume)
-        _require_space(folder.path, conversion)
-        results, digest = _write_shards(conversion, folder, settings)
-        if _file_states(source) != before:
-            raise SourceError(
-                f"{source}: was changed while it was read. Leave it alone and convert it again, by --overwrite."
-            )
-        try:
-            manifest = write_tables(
-                folder.staging,
-                source=conversion.source,
-                source_crc32c=digest,
-                plan=conversion.plan,
-                results=results,
-                arguments=settings.arguments(),
-            )
-        except OSError as error:
-            raise write_error(folder.staging, error) from error
-        folder.publish(manifest.file_names())
+    with WorkerPool(settings.num_workers) as pool:
+        digest = pool.submit(partial(crc32c_of_file, find_record_file(source)))  # while this process reads the index
+        conversion = plan_dataset(source, settings)
+        with OutputFolder(out) as folder:
+            fingerprint = _fingerprint(conversion, before, settings)
+            folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
+            _require_space(folder.path, conversion)
+            results = _write_shards(conversion, folder, pool, settings)
+            source_crc32c = digest()
+            if _file_states(source) != before:
+                raise SourceError(
+                    f"{source}: was changed while it was read. Leave it alone and convert it again, by --overwrite."
+                )
+            try:
+                manifest = write_tables(
+                    folder.staging,
+                    source=conversion.source,
+                    source_crc32c=source_crc32c,
+                    plan=conversion.plan,
+                    results=results,
+                    arguments=settings.arguments(),
+                )
+            except OSError as error:
+                raise write_error(folder.staging, error) from error
+            folder.publish(manifest.file_names())
     return manifests.read_manifest(out)
 
 
@@ -157,12 +161,11 @@ def _require_space(folder: Path, conversion: Conversion) -> None:
 
 
 def _write_shards(
-    conversion: Conversion, folder: OutputFolder, settings: BuildSettings
-) -> tuple[dict[str, list[ShardResult]], str]:
-    """Writes the shards that are missing; gives the results of all, by split, and the CRC-32C of the `.rec`."""
+    conversion: Conversion, folder: OutputFolder, pool: WorkerPool, settings: BuildSettings
+) -> dict[str, list[ShardResult]]:
+    """Writes the shards that are missing; gives the results of all, by split."""
     results: dict[str, ShardResult] = {}
-    tasks: list[Callable[[], ShardResult | str]] = [partial(crc32c_of_file, conversion.source.path)]
-    digest = ""
+    missing: list[ShardTask] = []
     with tqdm(
         total=conversion.plan.num_images,
         unit=" images",
@@ -176,18 +179,14 @@ def _write_shards(
                 results[finished.file] = finished
                 bar.update(finished.num_records)
             else:
-                tasks.append(partial(write_shard, task))
-        for _, result in run_tasks(tasks, num_workers=settings.num_workers):
-            if isinstance(result, str):
-                digest = result
-            else:
-                results[result.file] = result
-                bar.update(result.num_records)
-    by_split = {
+                missing.append(task)
+        for _, result in pool.run(partial(write_shard, task) for task in missing):
+            results[result.file] = result
+            bar.update(result.num_records)
+    return {
         split: [results[manifests.shard_name(settings.name, split, i, len(shards))] for i in range(len(shards))]
         for split, shards in conversion.plan.splits.items()
     }
-    return by_split, digest
 
 
 def _shard_tasks(conversion: Conversion, staging: Path, name: str) -> Iterator[ShardTask]:

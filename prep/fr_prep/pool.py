@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Self, TypeVar
 
 from fr_prep.errors import WorkerError
 
-__all__ = ["default_workers", "run_tasks"]
+__all__ = ["WorkerPool", "default_workers", "run_tasks"]
 
 Result = TypeVar("Result")
 _PR_SET_PDEATHSIG = 1
@@ -23,41 +24,81 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_tasks(tasks: Iterable[Callable[[], Result]], *, num_workers: int) -> Iterator[tuple[int, Result]]:
-    """Runs each task and yields (its position, its result) as they are done.
-
-    Tasks are handed out only as workers become free, so that a long list of large tasks is never held twice.
+class WorkerPool:
+    """Worker processes, to be entered. A pool of one runs everything in this process.
 
     Args:
-        tasks: what to do, for instance `functools.partial` of a module's function; taken lazily.
-        num_workers: processes; 1 runs the tasks in this process.
+        num_workers: processes.
 
     Raises:
-        WorkerError: if a worker died without a report. An exception of a task is raised as it is.
+        WorkerError: from `submit` and `run`, if a worker died without a report. An exception of a task is raised as it is.
     """
-    if num_workers == 1:
-        for position, task in enumerate(tasks):
-            yield position, task()
-        return
-    pool = ProcessPoolExecutor(num_workers, mp_context=_context(), initializer=_start_worker, initargs=(os.getpid(),))
-    pending: dict[Future[Result], int] = {}
-    waiting = enumerate(tasks)
-    try:
+
+    def __init__(self, num_workers: int) -> None:
+        self._num_workers = num_workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        if self._num_workers > 1:
+            self._pool = ProcessPoolExecutor(
+                self._num_workers, mp_context=_context(), initializer=_start_worker, initargs=(os.getpid(),)
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, task: Callable[[], Result]) -> Callable[[], Result]:
+        """Starts a task, for instance a `functools.partial` of a module's function; gives what waits for its result."""
+        if self._pool is None:
+            return task
+        with _death_reported():
+            future = self._pool.submit(task)
+
+        def wait_for_result() -> Result:
+            with _death_reported():
+                return future.result()
+
+        return wait_for_result
+
+    def run(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[tuple[int, Result]]:
+        """Runs tasks and yields (position of the task, its result) as they are done.
+
+        Tasks are taken only as workers become free, so that a long list of large ones is never held twice.
+        """
+        if self._pool is None:
+            yield from ((position, task()) for position, task in enumerate(tasks))
+            return
+        pending: dict[Future[Result], int] = {}
+        waiting = enumerate(tasks)
         while True:
-            while len(pending) < num_workers + 1 and (item := next(waiting, None)) is not None:
-                pending[pool.submit(item[1])] = item[0]
+            with _death_reported():
+                while len(pending) < self._num_workers + 1 and (item := next(waiting, None)) is not None:
+                    pending[self._pool.submit(item[1])] = item[0]
             if not pending:
                 return
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield pending.pop(future), future.result()
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                with _death_reported():
+                    result = future.result()
+                yield pending.pop(future), result
+
+
+def run_tasks(tasks: Iterable[Callable[[], Result]], *, num_workers: int) -> Iterator[tuple[int, Result]]:
+    """Runs tasks in a pool of their own; see `WorkerPool.run`."""
+    with WorkerPool(num_workers) as pool:
+        yield from pool.run(tasks)
+
+
+@contextmanager
+def _death_reported() -> Iterator[None]:
+    try:
+        yield
     except BrokenProcessPool as error:
         raise WorkerError(
             "A worker process died without a report, perhaps killed for want of memory. What was finished is kept: go on with "
             "--resume, with fewer --workers if memory was short."
         ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _context() -> multiprocessing.context.BaseContext:

@@ -135,13 +135,13 @@ def test_a_folder_with_foreign_files_is_refused(make_set, tmp_path):
 
 def test_a_source_that_changes_while_it_is_read_is_noticed(make_set, tmp_path, monkeypatch):
     made = make_set(tmp_path / "set")
-    original = build_module.run_tasks
+    original = build_module.WorkerPool.run
 
-    def run_and_touch(tasks, **options):
-        yield from original(tasks, **options)
+    def run_and_touch(pool, tasks):
+        yield from original(pool, tasks)
         os.utime(made.rec, ns=(1, 1))
 
-    monkeypatch.setattr(build_module, "run_tasks", run_and_touch)
+    monkeypatch.setattr(build_module.WorkerPool, "run", run_and_touch)
     with pytest.raises(SourceError, match="changed while it was read"):
         build(tmp_path / "set", tmp_path / "out")
     with pytest.raises(OutputError, match="unfinished"):

@@ -46,7 +46,7 @@ def test_options_that_cannot_be_end_with_2_and_no_traceback(make_set, run_prep, 
         ("rec2tfrecord", "a" * 300, "out"),
         ("bin2jpeg", "x.bin", "-o", "a" * 300),
     ],
-    ids=["verify", "inspect", "rec2tfrecord", "bin2jpeg"],
+    ids=["verify", "inspect", "bin2jpeg"],
 )
 def test_a_name_that_is_too_long_is_a_line_and_no_traceback(run_prep, drawn_image, tmp_path, arguments):
     from fr_eval.bins import write_bin
