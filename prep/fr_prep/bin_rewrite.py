@@ -99,7 +99,7 @@ def rewrite_bin(
                 _copy_durably(source, backup)
             write_bin(output, images, bin_.issame.tolist())
         except OSError as error:
-            raise write_error(output, error) from error
+            raise write_error(output, error, then="try again") from error
     num_encoded = sum(encoded_from.values())
     return BinRewrite(
         source=source,
@@ -142,7 +142,7 @@ def export_bin(source: Path, folder: Path, *, overwrite: bool = False, dry_run: 
                 (folder / name).write_bytes(image)
             write_text(folder / PAIRS_FILE, _pairs_csv(bin_, names))  # last: a folder without it is unfinished
         except OSError as error:
-            raise write_error(folder, error) from error
+            raise write_error(folder, error, then="try again") from error
     return BinRewrite(
         source=source,
         source_sha256=bin_.sha256,

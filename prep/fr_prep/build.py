@@ -26,7 +26,7 @@ from fr_prep.version import tool_version
 
 __all__ = ["BuildSettings", "Conversion", "build_dataset", "plan_dataset"]
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")  # shard names add 40 letters, and file systems hold 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class BuildSettings:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"expected a name of letters, digits and underscores, received {self.name!r}")
+            raise ValueError(f"expected a name of at most 200 letters, digits and underscores, received {self.name!r}")
         if self.num_workers < 1:
             raise ValueError(f"expected at least 1 worker, received {self.num_workers}")
         if self.overwrite and self.resume:
@@ -109,8 +109,8 @@ def build_dataset(source: Path, out: Path, *, settings: BuildSettings) -> manife
         conversion = plan_dataset(source, settings)
         with OutputFolder(out) as folder:
             fingerprint = _fingerprint(conversion, before, settings)
+            _require_space(folder.path, conversion.num_bytes - (folder.staged_bytes() if settings.resume else 0))
             folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
-            _require_space(folder.path, conversion)
             results = _write_shards(conversion, folder, pool, settings)
             source_crc32c = digest()
             if _file_states(source) != before:
@@ -151,11 +151,11 @@ def _fingerprint(conversion: Conversion, states: Mapping[str, Any], settings: Bu
     }
 
 
-def _require_space(folder: Path, conversion: Conversion) -> None:
+def _require_space(folder: Path, num_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
-    if free_bytes < conversion.num_bytes:
+    if free_bytes < num_bytes:
         raise OutputError(
-            f"{folder}: expected about {conversion.num_bytes:,} bytes of free space, {free_bytes:,} are left. "
+            f"{folder}: expected about {num_bytes:,} bytes of free space, {free_bytes:,} are left. "
             "Free some, or choose another folder."
         )
 

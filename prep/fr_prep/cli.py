@@ -22,6 +22,10 @@ class _PrepGroup(click.Group):
             return super().invoke(ctx)
         except PrepError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}. Check the path.") from error
 
 
 @click.group(

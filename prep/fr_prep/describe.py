@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fr_prep.errors import SourceError
+from fr_prep.errors import ShardError, SourceError
 from fr_prep.images import ImageKind, sniff_images
 from fr_prep.manifest import CLASS_INDEX_FILE, MANIFEST_FILE, read_manifest
 from fr_prep.sources.bins import read_verification_bin
@@ -112,7 +112,10 @@ def _describe_bin(path: Path) -> Description:
 
 def _describe_shards(path: Path) -> Description:
     manifest = read_manifest(path)
-    table = np.loadtxt(path / CLASS_INDEX_FILE, delimiter=",", skiprows=1, usecols=3, dtype=np.int64, ndmin=1)
+    try:
+        table = np.loadtxt(path / CLASS_INDEX_FILE, delimiter=",", skiprows=1, usecols=3, dtype=np.int64, ndmin=1)
+    except (OSError, ValueError) as error:
+        raise ShardError(f"{path / CLASS_INDEX_FILE}: cannot be read ({error}). Convert the set again.") from error
     content = manifest.content
     facts = {
         "path": str(path),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fr_prep.errors import OutputError
 
-__all__ = ["INCOMPLETE_SUFFIX", "sync", "write_error", "write_text"]
+__all__ = ["INCOMPLETE_SUFFIX", "is_folder", "sync", "write_error", "write_text"]
 
 INCOMPLETE_SUFFIX = ".incomplete"
 
@@ -21,6 +21,14 @@ def write_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; one that cannot even be asked about, such as a name that is too long, is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def sync(path: Path) -> None:
     """Waits until a file's bytes, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -30,12 +38,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_error(path: Path, error: OSError) -> OutputError:
+def write_error(path: Path, error: OSError, *, then: str = "go on with --resume") -> OutputError:
     """Says why a file cannot be written, and what to do."""
     advice = {
-        errno.ENOSPC: "The disk is full: free some space, then go on with --resume.",
-        errno.EDQUOT: "The disk quota is used up: free some space, then go on with --resume.",
+        errno.ENOSPC: f"The disk is full: free some space, then {then}.",
+        errno.EDQUOT: f"The disk quota is used up: free some space, then {then}.",
         errno.EACCES: "Give the folder write permission, or choose another one.",
         errno.EROFS: "Choose a folder that can be written.",
-    }.get(error.errno or 0, "Mend that, then go on with --resume.")
+    }.get(error.errno or 0, f"Mend that, then {then}.")
     return OutputError(f"{path}: cannot be written: {error.strerror or error}. {advice}")

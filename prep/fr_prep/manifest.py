@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from fr_prep.errors import ShardError
+from fr_prep.files import is_folder
 from fr_prep.images import ImageKind
 from fr_prep.labels import ClassIndex
+from fr_prep.manifest_check import check_manifest
 from fr_prep.shards import ShardResult
 from fr_prep.tfds_files import DATASET_INFO_FILE, FEATURES_FILE, LABEL_NAMES_FILE
 
@@ -33,6 +35,7 @@ __all__ = [
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 CLASS_INDEX_FILE = "classes.csv"
+OTHER_TABLES = (LABEL_NAMES_FILE, DATASET_INFO_FILE, FEATURES_FILE)
 FEATURES = {
     "image": "bytes, an encoded image",
     "label": "int64, the dense class 0..num_classes-1",
@@ -74,8 +77,11 @@ class Manifest:
 
     def file_names(self) -> list[str]:
         """All files of the data set, the manifest last."""
-        tables = [CLASS_INDEX_FILE, LABEL_NAMES_FILE, DATASET_INFO_FILE, FEATURES_FILE]
-        return [*(shard["file"] for shard in self.shards()), *tables, MANIFEST_FILE]
+        return [*(shard["file"] for shard in self.shards()), *self.tables(), MANIFEST_FILE]
+
+    def tables(self) -> dict[str, str]:
+        """The files beside the shards, with their SHA-256."""
+        return {CLASS_INDEX_FILE: self.content["class_index"]["sha256"], **self.content["tensorflow_datasets"]}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -85,7 +91,7 @@ def read_manifest(folder: Path) -> Manifest:
         ShardError: if it is missing, is no JSON, lacks something, or is of a later format.
     """
     path = folder / MANIFEST_FILE
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ShardError(f"{folder}: there is no such folder. Give the folder that `fr-prep rec2tfrecord` wrote.")
     if not path.is_file():
         unfinished = next(folder.glob("*.incomplete"), None)
@@ -99,23 +105,19 @@ def read_manifest(folder: Path) -> Manifest:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format_version"] > FORMAT_VERSION:
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
             raise ShardError(
-                f"{path}: expected format version {FORMAT_VERSION} or older, received {content['format_version']}. "
-                "Update fr-toolkit."
+                f"{path}: expected format version {FORMAT_VERSION} or older, received {version}. Update fr-toolkit."
             )
-        manifest = Manifest(folder=folder, content=content)
-        foreign = [name for name in manifest.file_names() if Path(name).name != name]
-        if foreign:
-            raise ShardError(
-                f"{path}: expected names of files in the folder, received {foreign[0]!r}. Convert the set again."
-            )
-        _ = manifest.name, manifest.num_classes, manifest.num_images
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ShardError(
-            f"{path}: is no manifest of a data set ({type(error).__name__}: {error}). Convert the set again."
-        ) from error
-    return manifest
+        if version != FORMAT_VERSION or isinstance(version, bool):
+            raise ValueError(f"format_version: expected {FORMAT_VERSION}, received {str(version)[:40]}")
+        check_manifest(content, class_index_file=CLASS_INDEX_FILE, other_tables=OTHER_TABLES)
+    except OSError as error:
+        raise ShardError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ShardError(f"{path}: is no manifest of a data set ({error}). Convert the set again.") from error
+    return Manifest(folder=folder, content=content)
 
 
 def shard_name(name: str, split: str, index: int, num_shards: int) -> str:

@@ -13,17 +13,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from fr_prep.errors import OutputError, ShardError
-from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error, write_text
+from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, write_error, write_text
 from fr_prep.manifest import MANIFEST_FILE, read_manifest
 
 __all__ = ["OutputFolder"]
 
+Json = TypeVar("Json", dict[str, Any], list[str])
+
 STAGING_FOLDER = f"conversion{INCOMPLETE_SUFFIX}"
 PLAN_FILE = "plan.json"
-PUBLISHING_FILE = "publishing"
+REPLACED_FILE = "replaced.json"  # names of the set that is being removed
+PUBLISHING_FILE = "publishing.json"  # names of the set that is being moved to its place; whatever it replaces is gone
 
 
 class OutputFolder:
@@ -43,7 +46,7 @@ class OutputFolder:
         self.path = path
         self.staging = path / STAGING_FOLDER
         self._descriptor: int | None = None
-        self._was_there = path.exists()
+        self._was_there = is_folder(path)
 
     def __enter__(self) -> Self:
         try:
@@ -86,15 +89,17 @@ class OutputFolder:
         plan_path = self.staging / PLAN_FILE
         try:
             if overwrite:
-                shutil.rmtree(self.staging, ignore_errors=True)
+                self._discard_staging()
             elif not self.staging.exists():
                 self._refuse_others(resume=resume)
             elif not resume:
                 raise OutputError(
                     f"{self.path}: an unfinished conversion is there. Go on with it by --resume, or start anew by --overwrite."
                 )
-            elif plan_path.exists():
-                _require_same(self.path, json.loads(plan_path.read_text(encoding="utf-8")), fingerprint)
+            elif not plan_path.exists():
+                self._discard_staging()  # killed before it began, or after it had ended: there is nothing to go on with
+            else:
+                _require_same(self.path, _read_json(plan_path, dict), fingerprint)
                 for orphan in self.staging.glob(f"*{INCOMPLETE_SUFFIX}"):
                     orphan.unlink()
                 return
@@ -122,12 +127,18 @@ class OutputFolder:
         That is the staging folder, or the file's final place where a run was interrupted while it moved files there.
         """
         places = [self.staging / name]
-        if (self.staging / PUBLISHING_FILE).exists():
+        if self._is_publishing():
             places.append(self.path / name)
         return next((place for place in places if place.is_file()), None)
 
+    def staged_bytes(self) -> int:
+        """Gives how many bytes an interrupted run has written already."""
+        return sum(path.stat().st_size for path in self.staging.glob("*")) if is_folder(self.staging) else 0
+
     def publish(self, names: Sequence[str]) -> None:
         """Syncs finished files and moves them to their place, the manifest last; removes the set that they replace.
+
+        Whatever this is interrupted at, a list in the staging folder says what is still to be removed, or what was moved.
 
         Args:
             names: all files of the data set, the manifest among them.
@@ -136,28 +147,66 @@ class OutputFolder:
             OutputError: if a file cannot be moved.
         """
         try:
-            marker = self.staging / PUBLISHING_FILE
-            if not marker.exists():
+            if not self._is_publishing():
+                self._require_free_places(names)
                 for name in names:
                     sync(self.staging / name)
-                sync(self.staging)
-                self._remove_old_set()
-                write_text(marker, "Files are being moved to their place.\n")
+                replaced = self.staging / REPLACED_FILE
+                if not replaced.exists():
+                    write_text(replaced, json.dumps(self._old_names()))
+                self._remove(_read_json(replaced, list))
+                write_text(self.staging / PUBLISHING_FILE, json.dumps(names))
+            sync(self.staging)
             for name in [*(name for name in names if name != MANIFEST_FILE), MANIFEST_FILE]:
                 if (self.staging / name).exists():
                     (self.staging / name).replace(self.path / name)
             sync(self.path)
+            (self.staging / PLAN_FILE).unlink()  # first: what is left without it is no conversion to go on with
             shutil.rmtree(self.staging)
         except OSError as error:
             raise write_error(self.path, error) from error
 
-    def _remove_old_set(self) -> None:
+    def _is_publishing(self) -> bool:
+        return (self.staging / PUBLISHING_FILE).exists()
+
+    def _require_free_places(self, names: Sequence[str]) -> None:
+        for name in names:
+            if is_folder(self.path / name):
+                raise OutputError(
+                    f"{self.path / name}: a folder is where a file of the data set belongs. Move it away."
+                )
+
+    def _old_names(self) -> list[str]:
+        """The files of the set that is in the folder, the manifest first: with it goes the set."""
         try:
-            old_names = read_manifest(self.path).file_names()
+            return read_manifest(self.path).file_names()[::-1]
         except ShardError:
-            return  # nothing is there, or nothing that can be told apart from other files
-        for name in reversed(old_names):  # the manifest first: from here on the old set is no more
+            return []  # nothing is there, or nothing that can be told apart from other files
+
+    def _remove(self, names: Sequence[str]) -> None:
+        for name in names:
             (self.path / name).unlink(missing_ok=True)
+
+    def _discard_staging(self) -> None:
+        """Removes what an interrupted run left, also of what it had moved to its place already."""
+        if not self.staging.exists():
+            return
+        for file in (REPLACED_FILE, PUBLISHING_FILE):
+            unfinished = not (self.path / MANIFEST_FILE).exists()
+            if unfinished and (self.staging / file).exists():
+                self._remove([name for name in _read_json(self.staging / file, list) if Path(name).name == name])
+        shutil.rmtree(self.staging)
+
+
+def _read_json(path: Path, kind: type[Json]) -> Json:
+    """Reads a file that this module wrote."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise OutputError(f"{path}: is damaged ({error}). Start anew by --overwrite.") from error
+    if not isinstance(content, kind):
+        raise OutputError(f"{path}: is damaged. Start anew by --overwrite.")
+    return content
 
 
 def _require_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -135,12 +135,16 @@ class RecordBlocks:
     def _read_split(self, row: int) -> bytes:
         if self._split_records is None:
             self._split_records = self._stack.enter_context(RecordFile(self._task.source))
-        return join_image(self._split_records, int(self._task.record_offsets[row]))
+        image = join_image(self._split_records, int(self._task.record_offsets[row]))
+        if len(image) != self._task.image_lengths[row]:
+            self._raise_short(row)
+        return image
 
     def _raise_short(self, row: int) -> NoReturn:
         raise SourceError(
-            f"{self._task.source}: expected {int(self._task.image_lengths[row])} bytes of an image at byte "
-            f"{int(self._task.image_offsets[row])}, but the file ends before. It was changed while it was read: convert it again."
+            f"{self._task.source}: expected an image of {int(self._task.image_lengths[row])} bytes in the record at byte "
+            f"{int(self._task.record_offsets[row])}, which now has another length. The file was changed while it was read: "
+            "convert it again."
         )
 
     def _raise_unknown(self, row: int) -> NoReturn:

@@ -47,6 +47,20 @@ def write_tables(
     images = manifests.image_summary(kinds)
     encodings = list(images["encodings"])
     class_index = manifests.class_index_csv(classes, {s: plan.images_per_class(s).tolist() for s in plan.splits}, names)
+    texts = {
+        manifests.CLASS_INDEX_FILE: class_index,
+        LABEL_NAMES_FILE: "".join(f"{name}\n" for name in names),
+        DATASET_INFO_FILE: json.dumps(dataset_info(arguments["name"], results), indent=1),
+        FEATURES_FILE: json.dumps(
+            features_json(
+                classes.num_classes,
+                height=images["height"],
+                width=images["width"],
+                encoding=encodings[0] if len(encodings) == 1 else "",
+            ),
+            indent=1,
+        ),
+    }
     content = {
         "format_version": manifests.FORMAT_VERSION,
         "tool": {"name": "fr-toolkit", "version": tool_version()},
@@ -60,6 +74,7 @@ def write_tables(
         else {"kind": "source order"},
         "splits": {split: manifests.split_entry(shards) for split, shards in results.items()},
         "class_index": {"file": manifests.CLASS_INDEX_FILE, "sha256": sha256_of_text(class_index)},
+        "tensorflow_datasets": {file: sha256_of_text(texts[file]) for file in manifests.OTHER_TABLES},
         "dropped": {
             "num_classes": len(classes.dropped_labels),
             "num_images": int(classes.dropped_num_images.sum()),
@@ -74,21 +89,7 @@ def write_tables(
         "arguments": dict(arguments),
         "warnings": [*source.warnings, *_image_warnings(images, source)],
     }
-    texts = {
-        manifests.CLASS_INDEX_FILE: class_index,
-        LABEL_NAMES_FILE: "".join(f"{name}\n" for name in names),
-        DATASET_INFO_FILE: json.dumps(dataset_info(arguments["name"], results), indent=1),
-        FEATURES_FILE: json.dumps(
-            features_json(
-                classes.num_classes,
-                height=images["height"],
-                width=images["width"],
-                encoding=encodings[0] if len(encodings) == 1 else "",
-            ),
-            indent=1,
-        ),
-        manifests.MANIFEST_FILE: json.dumps(content, indent=1) + "\n",
-    }
+    texts[manifests.MANIFEST_FILE] = json.dumps(content, indent=1) + "\n"
     for file, text in texts.items():
         write_text(folder / file, text)
     return manifests.Manifest(folder=folder, content=content)

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fr_prep.digests import sha256_of_text
+from fr_prep.digests import sha256_of_file
 from fr_prep.errors import ShardError
 from fr_prep.example import parse_example
-from fr_prep.manifest import Manifest, read_manifest
+from fr_prep.manifest import CLASS_INDEX_FILE, Manifest, read_manifest
 from fr_prep.pool import run_tasks
 from fr_prep.tfrecord import iterate_records
 
@@ -122,18 +121,14 @@ def _find_problem(
 
 def _check_tables(manifest: Manifest, images_per_class: NDArray[np.int64] | None) -> list[str]:
     """Checks the files beside the shards, and the class index against the counts that were found."""
-    problems = [
-        f"{name}: is missing. Convert the set again."
-        for name in manifest.file_names()[len(manifest.shards()) :]
-        if not (manifest.folder / name).is_file()
-    ]
-    if problems:
-        return problems
-    file = manifest.content["class_index"]["file"]
-    text = (manifest.folder / file).read_text(encoding="utf-8")
-    if sha256_of_text(text) != manifest.content["class_index"]["sha256"]:
-        return [f"{file}: differs from what the manifest says (SHA-256). Convert the set again."]
-    rows = list(csv.DictReader(io.StringIO(text)))
+    for name, digest in manifest.tables().items():
+        path = manifest.folder / name
+        if not path.is_file():
+            return [f"{name}: is missing. Convert the set again."]
+        if sha256_of_file(path) != digest:
+            return [f"{name}: differs from what the manifest says (SHA-256). Convert the set again."]
+    file = CLASS_INDEX_FILE
+    rows = list(csv.DictReader((manifest.folder / file).read_text(encoding="utf-8").splitlines()))
     if [int(row["class"]) for row in rows] != list(range(manifest.num_classes)):
         return [f"{file}: expected classes 0 to {manifest.num_classes - 1}, one a line. Convert the set again."]
     if images_per_class is not None:

@@ -308,7 +308,7 @@ def test_a_run_killed_while_it_published_is_finished_by_resume(large_set, digest
         patch.setattr(Path, "replace", replace_some)
         with pytest.raises(KeyboardInterrupt):
             build(large_set / "set", tmp_path / "out", num_shards=40)
-    assert (OutputFolder(tmp_path / "out").staging / "publishing").exists()
+    assert (OutputFolder(tmp_path / "out").staging / "publishing.json").exists()
     assert not (tmp_path / "out" / "manifest.json").exists()
     inodes = {name: (tmp_path / "out" / name).stat().st_ino for name in moved[:5]}
     build(large_set / "set", tmp_path / "out", resume=True, num_shards=40)

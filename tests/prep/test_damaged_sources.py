@@ -69,7 +69,7 @@ def test_a_rec_of_any_name_is_taken_if_it_is_the_only_one(tmp_path: Path, make_s
     [
         "train.rec",
         "train.idx",
-        pytest.param("property", marks=pytest.mark.xfail(strict=True, reason="_read_property lets OSError escape")),
+        "property",
     ],
 )
 def test_an_unreadable_file_is_a_source_error(tmp_path: Path, make_set: Callable, as_nobody: None, name: str) -> None:

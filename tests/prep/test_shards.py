@@ -115,7 +115,6 @@ def test_a_source_whose_images_were_replaced_is_an_error(make_set, tmp_path):
     assert_nothing_is_left(tmp_path / "shard")
 
 
-@pytest.mark.xfail(strict=True, reason="the memoryview's ValueError escapes where a split record changed")
 def test_a_split_record_of_another_length_than_planned_is_an_error(make_set, numbered_jpeg, tmp_path):
     def image(key):
         jpeg = numbered_jpeg(key)

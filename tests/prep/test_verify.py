@@ -35,6 +35,12 @@ def edit_manifest(folder, change):
     (folder / "manifest.json").write_text(json.dumps(content))
 
 
+def one_record_more(manifest):
+    manifest["num_images"] += 1
+    manifest["splits"]["train"]["num_images"] += 1
+    manifest["splits"]["train"]["shards"][0]["num_records"] += 1
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_sound_set_is_said_to_be_sound(sound, workers):
     found = verify_dataset(sound, num_workers=workers, quiet=True)
@@ -99,11 +105,15 @@ def test_a_missing_file_beside_the_shards_is_found(copy, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m["splits"]["train"]["shards"][0].update(num_records=3), "expected 3 records, received 2"),
+        (lambda m: m["splits"]["train"]["shards"][0].update(num_records=3), "expected 5, the sum of the shards"),
+        (one_record_more, "expected 3 records, received 2"),
         (lambda m: m["splits"]["train"]["shards"][0].update(sha256="0" * 64), "expected SHA-256 0000"),
         (lambda m: m.update(num_classes=1), "expected a class from 0 to 0"),
         (lambda m: m.update(num_classes=3), "expected classes 0 to 2"),
-        (lambda m: m["splits"]["train"]["shards"][0].update(file="../../etc/passwd"), "names of files in the folder"),
+        (
+            lambda m: m["splits"]["train"]["shards"][0].update(file="../../etc/passwd"),
+            r"shards\[0\]\.file: expected faces-train",
+        ),
         (lambda m: m.update(format_version=2), "format version 1 or older, received 2"),
         (lambda m: m.pop("splits"), "is no manifest"),
         (lambda m: m.update(splits=[1]), "is no manifest"),

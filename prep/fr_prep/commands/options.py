@@ -22,7 +22,7 @@ class ByteSize(click.ParamType[int]):
         """Gives the size in bytes."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?I?)B?", value.strip().upper())
+        match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)\s*([KMG]?I?)B?", value.strip().upper())
         if not match or match[2] not in _UNITS:
             self.fail(f"expected a size such as 128MiB or 500MB, received {value!r}.", param, ctx)
         return int(float(match[1]) * _UNITS[match[2]])

@@ -86,7 +86,7 @@ def write_demo_set(
         unseen = list(people(settings.num_identities, settings.num_unseen, UNSEEN_IMAGES))
         write_bin(files[3], *_pair_up(unseen, settings))
     except OSError as error:
-        raise write_error(out, error) from error
+        raise write_error(out, error, then="try again") from error
     return files
 
 

@@ -225,7 +225,10 @@ def _whole_labels(path: Path, labels: NDArray[np.float32], keys: NDArray[np.int6
 
 
 def _read_property(path: Path) -> tuple[Property | None, list[str]]:
-    line = path.read_text(encoding="ascii", errors="replace").split("\n", 1)[0].strip()
+    try:
+        line = path.read_text(encoding="ascii", errors="replace").split("\n", 1)[0].strip()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}. Check the path and its permissions.") from error
     try:
         num_classes, height, width = (int(field) for field in line.split(",")[:3])
     except ValueError:

@@ -1,0 +1,122 @@
+"""Whether parsed JSON is a manifest: every value that is used later has its type and range, and the totals agree.
+
+The same is said for other programs by `docs/manifest.schema.json`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["check_manifest"]
+
+LARGEST = (1 << 63) - 1
+SPLITS = ("train", "validation")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def check_manifest(content: Any, *, class_index_file: str, other_tables: tuple[str, ...]) -> None:
+    """Checks a manifest of format version 1.
+
+    Args:
+        content: the parsed JSON.
+        class_index_file: the name of the class index.
+        other_tables: the names of the files that TensorFlow Datasets reads.
+
+    Raises:
+        ValueError: says at which key what was expected and what was received.
+    """
+    manifest = _table(content, "manifest")
+    name = _text(manifest, "name", _NAME)
+    num_images = _integer(manifest, "num_images", 1)
+    _integer(manifest, "num_classes", 1, num_images)
+    splits = _table(_get(manifest, "splits"), "splits")
+    if "train" not in splits or not set(splits) <= set(SPLITS):
+        raise ValueError(
+            f"splits: expected train, and perhaps validation, received {', '.join(map(str, splits)) or 'none'}"
+        )
+    total = sum(
+        _check_split(_table(split, f"splits.{key}"), f"splits.{key}", f"{name}-{key}") for key, split in splits.items()
+    )
+    if total != num_images:
+        raise ValueError(f"num_images: expected {total}, the sum of the splits, received {num_images}")
+    class_index = _table(_get(manifest, "class_index"), "class_index")
+    if class_index.get("file") != class_index_file:
+        raise ValueError(f"class_index.file: expected {class_index_file}, received {class_index.get('file')!r}")
+    _text(class_index, "sha256", _SHA256, "class_index.")
+    tables = _table(_get(manifest, "tensorflow_datasets"), "tensorflow_datasets")
+    if set(tables) != set(other_tables):
+        raise ValueError(
+            f"tensorflow_datasets: expected {', '.join(other_tables)}, received {', '.join(map(str, tables))}"
+        )
+    for key in other_tables:
+        _text(tables, key, _SHA256, "tensorflow_datasets.")
+    _check_descriptions(manifest)
+
+
+def _check_split(split: Mapping[str, Any], where: str, stem: str) -> int:
+    shards = _list(split, "shards", f"{where}.")
+    totals = {"num_records": 0, "num_bytes": 0}
+    for index, item in enumerate(shards):
+        place = f"{where}.shards[{index}]"
+        shard = _table(item, place)
+        file = f"{stem}.tfrecord-{index:05d}-of-{len(shards):05d}"
+        if shard.get("file") != file:
+            raise ValueError(f"{place}.file: expected {file}, received {shard.get('file')!r}")
+        _text(shard, "sha256", _SHA256, f"{place}.")
+        for key in totals:
+            totals[key] += _integer(shard, key, 1, where=f"{place}.")
+    for key, own in (("num_images", "num_records"), ("num_bytes", "num_bytes")):
+        if _integer(split, key, 1, where=f"{where}.") != totals[own]:
+            raise ValueError(f"{where}.{key}: expected {totals[own]}, the sum of the shards, received {split[key]}")
+    return totals["num_records"]
+
+
+def _check_descriptions(manifest: Mapping[str, Any]) -> None:
+    """What is only shown must at least have its type."""
+    image = _table(_get(manifest, "image"), "image")
+    for index, kind in enumerate(_list(image, "kinds", "image.")):
+        for key in ("height", "width", "channels", "num_images"):
+            _integer(_table(kind, f"image.kinds[{index}]"), key, 0, where=f"image.kinds[{index}].")
+    dropped = _table(_get(manifest, "dropped"), "dropped")
+    for key in ("num_classes", "num_images"):
+        _integer(dropped, key, 0, where="dropped.")
+    for key in ("ordering", "source", "tool", "arguments", "features"):
+        _table(_get(manifest, key), key)
+    if not all(isinstance(warning, str) for warning in _list(manifest, "warnings")):
+        raise ValueError("warnings: expected sentences")
+
+
+def _get(table: Mapping[str, Any], key: str) -> Any:
+    if key not in table:
+        raise ValueError(f"{key}: is missing")
+    return table[key]
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: expected an object, received {str(value)[:40]!r}")
+    return value
+
+
+def _list(table: Mapping[str, Any], key: str, where: str = "") -> list[Any]:
+    value = table.get(key)
+    if not isinstance(value, list):
+        raise ValueError(f"{where}{key}: expected a list, received {str(value)[:40]!r}")
+    return value
+
+
+def _text(table: Mapping[str, Any], key: str, pattern: re.Pattern[str], where: str = "") -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(f"{where}{key}: expected a text like {pattern.pattern}, received {str(value)[:80]!r}")
+    return value
+
+
+def _integer(table: Mapping[str, Any], key: str, smallest: int, largest: int = LARGEST, where: str = "") -> int:
+    value = table.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
+        raise ValueError(
+            f"{where}{key}: expected a whole number from {smallest} to {largest}, received {str(value)[:40]}"
+        )
+    return value
