@@ -15,3 +15,14 @@ def shared() -> Path:
     if not (folder / "faces").is_dir():
         pytest.skip(f"no real data: {folder} is missing; set FR_SHARED to the folder that holds it")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--benchmarks", action="store_true", help="run the tests that measure speed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--benchmarks"):
+        for item in items:
+            if item.get_closest_marker("benchmark"):
+                item.add_marker(pytest.mark.skip(reason="measures speed: give --benchmarks"))

@@ -58,7 +58,9 @@ def naive_tar_at_far_folds(distances, issame, target, num_folds):
 # Values of the grids themselves, their neighbours, and values outside: where "<" and "<=" differ.
 ON_GRID = st.integers(0, 399).map(lambda step: float(np.arange(0, 4, 0.01)[step]))
 ON_FINE_GRID = st.integers(0, 3999).map(lambda step: float(np.arange(0, 4, 0.001)[step]))
-NEAR_GRID = st.tuples(ON_GRID, st.sampled_from([-5.0, 5.0])).map(lambda pair: float(np.nextafter(*pair)))
+NEAR_GRID = st.tuples(ON_GRID, st.sampled_from([-5.0, 5.0])).map(
+    lambda pair: max(0.0, float(np.nextafter(*pair)))  # a squared distance is never below 0
+)
 DISTANCES = st.one_of(ON_GRID, ON_FINE_GRID, NEAR_GRID, st.floats(0, 4))
 PAIRS = st.lists(st.tuples(DISTANCES, st.booleans()), min_size=4, max_size=40)
 

@@ -82,10 +82,9 @@ def train(
                     break
                 row = {**figures, **score()}
                 history.append(row)
-                is_best = _score_of(row) > (-math.inf if position.best_score is None else position.best_score)
-                position = Position(
-                    epoch=position.epoch + 1, best_score=max(_score_of(row), position.best_score or -math.inf)
-                )
+                best_before = -math.inf if position.best_score is None else position.best_score
+                is_best = _score_of(row) > best_before
+                position = Position(epoch=position.epoch + 1, best_score=max(_score_of(row), best_before))
                 if is_best:
                     run.save_model(step.network, run.best)
                 run.save_model(step.network, run.last)
