@@ -1,4 +1,4 @@
-"""From a `.rec` set to a folder of shards: the whole flow on one page."""
+"""From a source of images to a folder of shards: the whole flow on one page."""
 
 import re
 import shutil
@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import crc32c
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fr_prep import manifest as manifests
-from fr_prep.digests import crc32c_of_file, sha256_of_file
+from fr_prep.digests import sha256_of_file
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.files import write_error
 from fr_prep.output_folder import OutputFolder
 from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
 from fr_prep.pool import WorkerPool
+from fr_prep.record_table import table_rows
 from fr_prep.shard_task import ShardTask
 from fr_prep.shards import ShardResult, receipt_path, write_shard
-from fr_prep.sources.insightface import FaceSet, find_record_file, read_face_set, set_files
+from fr_prep.sources.image_set import ImageSet, ImageSource
 from fr_prep.tables import write_tables
 from fr_prep.version import tool_version
 
@@ -67,63 +70,65 @@ class Conversion:
     """A conversion that is planned but not carried out.
 
     Attributes:
-        source: the set's index.
+        images: the source's index.
         plan: which record goes where.
         num_bytes: about how many bytes the shards will take; never less than they do.
     """
 
-    source: FaceSet
+    images: ImageSet
     plan: Plan
     num_bytes: int
 
 
-def plan_dataset(source: Path, settings: BuildSettings) -> Conversion:
-    """Reads the index of a set and plans its conversion; writes nothing.
+def plan_dataset(source: ImageSource, settings: BuildSettings) -> Conversion:
+    """Reads the index of a source and plans its conversion; writes nothing.
 
     Raises:
-        SourceError: if the set cannot be used.
+        SourceError: if the source cannot be used.
     """
-    face_set = read_face_set(source)
-    plan = make_plan(face_set.labels, face_set.image_lengths, settings=settings.plan)
+    images = source.read()
+    image_lengths = images.places.image_lengths
+    plan = make_plan(images.labels, image_lengths, settings=settings.plan)
     kept = plan.labels >= 0
-    num_bytes = int(face_set.image_lengths[kept].sum()) + RECORD_OVERHEAD_BYTES * int(kept.sum())
-    return Conversion(source=face_set, plan=plan, num_bytes=num_bytes)
+    num_bytes = int(image_lengths[kept].sum()) + RECORD_OVERHEAD_BYTES * int(kept.sum())
+    return Conversion(images=images, plan=plan, num_bytes=num_bytes)
 
 
-def build_dataset(source: Path, out: Path, *, settings: BuildSettings) -> manifests.Manifest:
-    """Converts a set into a folder of TFRecord shards with class index and manifest.
+def build_dataset(source: ImageSource, out: Path, *, settings: BuildSettings) -> manifests.Manifest:
+    """Converts a source into a folder of TFRecord shards with class index, record table and manifest.
 
     Args:
-        source: the set's folder, or its `.rec`.
+        source: where the images come from.
         out: the data set's folder.
         settings: the user's choices.
 
     Raises:
-        SourceError: if the set cannot be used, is damaged, or changed while it was read.
+        SourceError: if the source cannot be used, is damaged, or changed while it was read.
         OutputError: if the folder is taken, or cannot be written.
         WorkerError: if a worker process died.
     """
     before = _file_states(source)
     with WorkerPool(settings.num_workers) as pool:
-        digest = pool.submit(partial(crc32c_of_file, find_record_file(source)))  # while this process reads the index
+        wait_for_digests = source.start_digests(pool)  # while this process reads the index
         conversion = plan_dataset(source, settings)
         with OutputFolder(out) as folder:
             fingerprint = _fingerprint(conversion, before, settings)
             _require_space(folder.path, conversion.num_bytes - (folder.staged_bytes() if settings.resume else 0))
             folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
-            results = _write_shards(conversion, folder, pool, settings)
-            source_crc32c = digest()
+            results, records = _write_shards(conversion, folder, pool, settings)
+            source_files = wait_for_digests()
             if _file_states(source) != before:
                 raise SourceError(
-                    f"{source}: was changed while it was read. Leave it alone and convert it again, by --overwrite."
+                    f"{source.path}: was changed while it was read. Leave it alone and convert it again, by --overwrite."
                 )
             try:
                 manifest = write_tables(
                     folder.staging,
-                    source=conversion.source,
-                    source_crc32c=source_crc32c,
+                    images=conversion.images,
+                    source_files=source_files,
                     plan=conversion.plan,
                     results=results,
+                    records=records,
                     arguments=settings.arguments(),
                 )
             except OSError as error:
@@ -132,16 +137,16 @@ def build_dataset(source: Path, out: Path, *, settings: BuildSettings) -> manife
     return manifests.read_manifest(out)
 
 
-def _file_states(source: Path) -> dict[str, list[int]]:
-    """Size in bytes and time of change of each of the set's files."""
-    states = {path.name: path.stat() for path in set_files(source)}
+def _file_states(source: ImageSource) -> dict[str, list[int]]:
+    """Size in bytes and time of change of each of the source's files."""
+    states = {path.name: path.stat() for path in source.files()}
     return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
 
 
 def _fingerprint(conversion: Conversion, states: Mapping[str, Any], settings: BuildSettings) -> dict[str, Any]:
     """What the shards depend on; a run can be resumed only where all of it is the same."""
-    source, crc = conversion.source, 0
-    for column in (source.keys, source.labels, source.offsets, source.image_lengths):
+    images, crc = conversion.images, 0
+    for column in (images.keys, images.labels, images.places.record_offsets, images.places.image_lengths):
         crc = crc32c.crc32c(column.tobytes(), crc)
     return {
         "tool version": tool_version(),
@@ -162,10 +167,10 @@ def _require_space(folder: Path, num_bytes: int) -> None:
 
 def _write_shards(
     conversion: Conversion, folder: OutputFolder, pool: WorkerPool, settings: BuildSettings
-) -> dict[str, list[ShardResult]]:
-    """Writes the shards that are missing; gives the results of all, by split."""
+) -> tuple[dict[str, list[ShardResult]], NDArray[np.void]]:
+    """Writes the shards that are missing; gives the results of all, by split, and the record table."""
     results: dict[str, ShardResult] = {}
-    missing: list[ShardTask] = []
+    table: list[NDArray[np.void]] = []
     with tqdm(
         total=conversion.plan.num_images,
         unit=" images",
@@ -173,35 +178,39 @@ def _write_shards(
         desc="Writing shards",
         disable=settings.quiet or None,
     ) as bar:
-        for task in _shard_tasks(conversion, folder.staging, settings.name):
-            finished = _finished_result(folder, task)
-            if finished:
-                results[finished.file] = finished
-                bar.update(finished.num_records)
-            else:
-                missing.append(task)
-        for _, result in pool.run(partial(write_shard, task) for task in missing):
+
+        def missing() -> Iterator[ShardTask]:
+            for task in _shard_tasks(conversion, folder.staging, settings.name):
+                table.append(table_rows(task))
+                finished = _finished_result(folder, task)
+                if finished:
+                    results[finished.file] = finished
+                    bar.update(finished.num_records)
+                else:
+                    yield task
+
+        for _, result in pool.run(partial(write_shard, task) for task in missing()):
             results[result.file] = result
             bar.update(result.num_records)
-    return {
+    by_split = {
         split: [results[manifests.shard_name(settings.name, split, i, len(shards))] for i in range(len(shards))]
         for split, shards in conversion.plan.splits.items()
     }
+    return by_split, np.concatenate(table)
 
 
 def _shard_tasks(conversion: Conversion, staging: Path, name: str) -> Iterator[ShardTask]:
-    source, plan = conversion.source, conversion.plan
+    images, plan = conversion.images, conversion.plan
     for split, shards in plan.splits.items():
         for index, rows in enumerate(shards):
             yield ShardTask(
-                source=source.path,
                 path=staging / manifests.shard_name(name, split, index, len(shards)),
-                record_offsets=source.offsets[rows],
-                image_offsets=source.image_offsets[rows],
-                image_lengths=source.image_lengths[rows],
-                labels=plan.labels[rows],
-                source_keys=source.keys[rows],
-                source_labels=source.labels[rows],
+                places=images.places.take(rows),
+                integers={
+                    "label": plan.labels[rows],
+                    "source_key": images.keys[rows],
+                    "source_label": images.labels[rows],
+                },
             )
 
 

@@ -13,9 +13,8 @@ from fr_prep.errors import ShardError, SourceError
 from fr_prep.images import ImageKind, sniff_images
 from fr_prep.manifest import CLASS_INDEX_FILE, MANIFEST_FILE, read_manifest
 from fr_prep.sources.bins import read_verification_bin
-from fr_prep.sources.image_records import join_image
+from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.insightface import read_face_set
-from fr_prep.sources.recordio import RecordFile
 
 __all__ = ["Description", "describe"]
 
@@ -66,8 +65,8 @@ def _describe_records(path: Path) -> Description:
     source = read_face_set(path)
     _, counts = np.unique(source.labels, return_counts=True)
     sample = np.unique(np.linspace(0, len(source.keys) - 1, SAMPLE_IMAGES).astype(np.int64))
-    with RecordFile(source.path) as file:
-        images = [join_image(file, int(offset)) for offset in source.offsets[sample]]
+    with ImageReader(source.places) as reader:
+        images = [reader.read(row) for row in sample.tolist()]
     facts = {
         "path": str(source.path),
         "dialect": source.dialect,
@@ -76,7 +75,7 @@ def _describe_records(path: Path) -> Description:
         "num_other_records": source.num_other_records,
         "images_per_class": _summarise(counts),
         "num_bytes": source.path.stat().st_size,
-        "image_bytes": _summarise(source.image_lengths),
+        "image_bytes": _summarise(source.places.image_lengths),
         "images_sampled": len(sample),
         "image_kinds": _kind_rows(_count_kinds(images)),
         "property": asdict(source.property) if source.property else None,

@@ -3,136 +3,156 @@
 Features, in the order of a deterministic serialisation (keys sorted): `image` (bytes), `label` (dense class), `source_key`,
 `source_label`. The bytes are those of `tf.train.Example(...).SerializeToString(deterministic=True)`.
 
-A record is `head, image, tail`. Heads and tails of all records are made together with NumPy; images are only copied.
+A record is `head, image, tail`. What stands around the images of many records is made together with NumPy; images are only copied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INTEGER_FEATURES", "Face", "Rows", "encode_heads", "encode_tails", "parse_example"]
+__all__ = ["INTEGER_FEATURES", "Envelopes", "Face", "encode_envelopes", "measure_envelopes", "parse_example"]
 
+IMAGE_FEATURE = "image"
 INTEGER_FEATURES = ("label", "source_key", "source_label")
 
 _LENGTH_DELIMITED = 2
 _TAG_1, _TAG_2, _TAG_3 = b"\x0a", b"\x12", b"\x1a"  # fields 1, 2 and 3, each length-delimited
 
 
+def _string(text: str) -> bytes:
+    """Encodes a string field with tag 1."""
+    return _TAG_1 + bytes([len(text)]) + text.encode()
+
+
+# What precedes each of the five nested lengths: of Features, of the map's entry, of Feature, of BytesList, of the image.
+_TAGS = (_TAG_1, _TAG_1, _string(IMAGE_FEATURE) + _TAG_2, _TAG_1, _TAG_1)
+
+
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Byte strings of different lengths, packed one behind the other.
+class Envelopes:
+    """What stands around the images of n records, packed: head and tail of the first, of the second, and so on.
 
     Attributes:
         data: (total,) uint8.
-        lengths: (n,) int64, bytes of each row.
+        head_lengths: (n,) int64, bytes in front of each image.
+        tail_lengths: (n,) int64, bytes behind it.
     """
 
     data: NDArray[np.uint8]
-    lengths: NDArray[np.int64]
+    head_lengths: NDArray[np.int64]
+    tail_lengths: NDArray[np.int64]
 
     def starts(self) -> NDArray[np.int64]:
-        """(n,) int64, where each row starts in the data."""
-        return np.cumsum(self.lengths) - self.lengths
+        """(n,) int64, where each head starts in the data."""
+        lengths: NDArray[np.int64] = self.head_lengths + self.tail_lengths
+        return np.cumsum(lengths) - lengths
 
 
-def _varint_widths(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Gives how many bytes each value takes as a protobuf varint: 1 to 10."""
+def _varint_widths(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Gives how many bytes each value takes as a protobuf varint: 1 to 10, which negative ones take."""
+    unsigned = values.astype(np.uint64)
     widths = np.ones(len(values), dtype=np.int64)
-    largest = int(values.max(initial=0))
+    largest = int(unsigned.max(initial=0))
     for width in range(1, (largest.bit_length() + 6) // 7):
-        widths += values >= np.uint64(1 << (7 * width))
+        widths += unsigned >= np.uint64(1 << (7 * width))
     return widths
 
 
-def _join(parts: Sequence[bytes | NDArray[np.int64]], num_rows: int) -> Rows:
-    """Concatenates parts row by row: bytes stand in every row, an integer array is written as varints.
-
-    Rows whose integers take the same numbers of bytes are made together as one matrix; there are few such groups.
-    """
-    integers = [part.astype(np.uint64) for part in parts if not isinstance(part, bytes)]
-    widths = np.stack([_varint_widths(values) for values in integers], axis=1)
-    constant = sum(len(part) for part in parts if isinstance(part, bytes))
-    rows = Rows(data=np.empty(constant * num_rows + int(widths.sum()), np.uint8), lengths=constant + widths.sum(axis=1))
-    starts = rows.starts()
-    group_widths, group_of = np.unique(widths @ (11 ** np.arange(len(integers))), return_inverse=True)
-    for group in range(len(group_widths)):
-        members = np.flatnonzero(group_of == group)
-        matrix = _join_alike(parts, [values[members] for values in integers], widths[members[0]].tolist())
-        rows.data[starts[members, None] + np.arange(matrix.shape[1])] = matrix
-    return rows
+def _enclosed(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bytes of a field: its tag, its length as varint, its contents."""
+    return 1 + _varint_widths(lengths) + lengths
 
 
-def _join_alike(
-    parts: Sequence[bytes | NDArray[np.int64]], integers: Sequence[NDArray[np.uint64]], widths: Sequence[int]
-) -> NDArray[np.uint8]:
-    """Makes the rows of one group: (members, bytes of a row) uint8."""
-    matrix = np.empty((len(integers[0]), sum(widths) + sum(len(p) for p in parts if isinstance(p, bytes))), np.uint8)
-    column = number = 0
-    for part in parts:
-        if isinstance(part, bytes):
-            matrix[:, column : column + len(part)] = np.frombuffer(part, dtype=np.uint8)
-            column += len(part)
-            continue
-        values, width = integers[number], widths[number]
-        for byte in range(width):
-            more = np.uint64(0x80 if byte + 1 < width else 0)
-            matrix[:, column + byte] = (values >> np.uint64(7 * byte)) & np.uint64(0x7F) | more
-        column, number = column + width, number + 1
-    return matrix
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How many bytes everything takes, each (n,) int64: five nested lengths, the widths of all numbers, heads and tails."""
+
+    lengths: list[NDArray[np.int64]]
+    length_widths: list[NDArray[np.int64]]
+    value_widths: list[NDArray[np.int64]]
+    head_lengths: NDArray[np.int64]
+    tail_lengths: NDArray[np.int64]
 
 
-def encode_tails(
-    labels: NDArray[np.int64], source_keys: NDArray[np.int64], source_labels: NDArray[np.int64], *, reserve: int = 0
-) -> Rows:
-    """Encodes what follows the image: the three integer features.
-
-    Args:
-        labels: (n,) int64 dense classes.
-        source_keys: (n,) int64.
-        source_labels: (n,) int64.
-        reserve: zero bytes behind each row, for a footer.
-    """
-    parts: list[bytes | NDArray[np.int64]] = []
-    for name, values in zip(INTEGER_FEATURES, (labels, source_keys, source_labels), strict=True):
-        key = name.encode()
-        widths = _varint_widths(values.astype(np.uint64))
-        # Feature { int64_list (3) { value (1), packed } } under its key in a map entry.
-        parts += [_TAG_1, len(key) + widths + 8, _TAG_1 + bytes([len(key)]) + key, _TAG_2, widths + 4]
-        parts += [_TAG_3, widths + 2, _TAG_1, widths, values]
-    return _join([*parts, bytes(reserve)], len(labels))
+def _lay_out(image_lengths: NDArray[np.int64], integers: Mapping[str, NDArray[np.int64]]) -> _Layout:
+    value_widths = [_varint_widths(values) for values in integers.values()]
+    # An entry of the map: tag, length, `0a length name`, `12 length Feature{ 1a length Int64List{ 0a length varint }}`.
+    tail_lengths = np.zeros(len(image_lengths), dtype=np.int64)
+    for name, widths in zip(integers, value_widths, strict=True):
+        tail_lengths += len(name) + widths + 10
+    bytes_lists = _enclosed(image_lengths)
+    features = _enclosed(bytes_lists)
+    entries = 2 + len(IMAGE_FEATURE) + _enclosed(features)
+    lengths = [_enclosed(entries) + tail_lengths, entries, features, bytes_lists, image_lengths]
+    length_widths = [_varint_widths(values) for values in lengths]
+    head_lengths = sum(map(len, _TAGS)) + sum(length_widths, start=np.zeros(len(image_lengths), dtype=np.int64))
+    return _Layout(lengths, length_widths, value_widths, head_lengths, tail_lengths)
 
 
-def encode_heads(image_lengths: NDArray[np.int64], tail_lengths: NDArray[np.int64], *, reserve: int = 0) -> Rows:
-    """Encodes what precedes the image.
+def measure_envelopes(
+    image_lengths: NDArray[np.int64], integers: Mapping[str, NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Gives how many bytes an Example has in front of the image, and how many behind it: two (n,) int64."""
+    layout = _lay_out(image_lengths, integers)
+    return layout.head_lengths, layout.tail_lengths
+
+
+def encode_envelopes(
+    image_lengths: NDArray[np.int64], integers: Mapping[str, NDArray[np.int64]], *, header_bytes: int, footer_bytes: int
+) -> Envelopes:
+    """Encodes what stands around each image: `header, head of the Example, [image,] tail of the Example, footer`.
 
     Args:
         image_lengths: (n,) int64 bytes of each image.
-        tail_lengths: (n,) int64 bytes of each tail, since the outermost length counts them.
-        reserve: zero bytes in front of each row, for a header.
+        integers: the features behind the image: name → (n,) int64; names in ascending order, each above `image`.
+        header_bytes: zero bytes in front of each head, for a frame.
+        footer_bytes: zero bytes behind each tail, for a frame.
     """
+    layout = _lay_out(image_lengths, integers)
+    head_lengths, tail_lengths = header_bytes + layout.head_lengths, layout.tail_lengths + footer_bytes
+    rows = Envelopes(np.empty(int(head_lengths.sum() + tail_lengths.sum()), np.uint8), head_lengths, tail_lengths)
+    codes = np.zeros(len(image_lengths), dtype=np.int64)
+    for widths in (*layout.length_widths, *layout.value_widths):
+        codes = codes * 11 + widths
+    starts = rows.starts()
+    for code in np.unique(
+        codes
+    ).tolist():  # rows whose numbers take the same bytes each are made together; there are few kinds
+        members = np.flatnonzero(codes == code)
+        parts: list[bytes | tuple[NDArray[np.int64], int]] = [bytes(header_bytes)]
+        for tag, values, widths in zip(_TAGS, layout.lengths, layout.length_widths, strict=True):
+            parts += [tag, (values[members], int(widths[members[0]]))]
+        for (name, values), widths in zip(integers.items(), layout.value_widths, strict=True):
+            width = int(widths[members[0]])
+            feature = bytes([*_TAG_2, width + 4, *_TAG_3, width + 2, *_TAG_1, width])
+            parts += [bytes([*_TAG_1, len(name) + width + 8]) + _string(name) + feature, (values[members], width)]
+        matrix = _join_columns([*parts, bytes(footer_bytes)], len(members))
+        if len(members) == len(codes):
+            rows.data[:] = matrix.reshape(-1)
+        else:
+            rows.data[starts[members, None] + np.arange(matrix.shape[1])] = matrix
+    return rows
 
-    def enclosed(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Bytes of a field: its tag, its length as varint, its contents."""
-        return 1 + _varint_widths(lengths.astype(np.uint64)) + lengths
 
-    key = b"image"
-    bytes_lists = enclosed(image_lengths)
-    features = enclosed(bytes_lists)
-    entries = 2 + len(key) + enclosed(features)
-    totals = enclosed(entries) + tail_lengths
-    parts: list[bytes | NDArray[np.int64]] = [
-        bytes(reserve),
-        _TAG_1,
-        totals,
-        _TAG_1,
-        entries,
-        _TAG_1 + bytes([len(key)]) + key,
-    ]
-    parts += [_TAG_2, features, _TAG_1, bytes_lists, _TAG_1, image_lengths]
-    return _join(parts, len(image_lengths))
+def _join_columns(parts: Sequence[bytes | tuple[NDArray[np.int64], int]], num_rows: int) -> NDArray[np.uint8]:
+    """Makes (num_rows, bytes of a row) uint8 of parts: the same bytes in every row, or (values, their width as varint)."""
+    template = b"".join(part if isinstance(part, bytes) else bytes(part[1]) for part in parts)
+    matrix = np.empty((num_rows, len(template)), dtype=np.uint8)
+    matrix[:] = np.frombuffer(template, dtype=np.uint8)
+    column = 0
+    for part in parts:
+        if isinstance(part, bytes):
+            column += len(part)
+            continue
+        values, width = part[0].astype(np.uint64), part[1]
+        for byte in range(width):
+            more = np.uint8(0x80 if byte + 1 < width else 0)
+            matrix[:, column + byte] = (values >> np.uint64(7 * byte)).astype(np.uint8) & np.uint8(0x7F) | more
+        column += width
+    return matrix
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,21 @@ from pathlib import Path
 
 from fr_prep.errors import OutputError
 
-__all__ = ["INCOMPLETE_SUFFIX", "is_folder", "sync", "write_error", "write_text"]
+__all__ = ["INCOMPLETE_SUFFIX", "is_folder", "sync", "write_bytes", "write_error", "write_text"]
 
 INCOMPLETE_SUFFIX = ".incomplete"
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a small file so that it is whole or not there, also after a power failure."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file so that it is whole or not there, also after a power failure."""
     partial = path.with_name(path.name + INCOMPLETE_SUFFIX)
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    with partial.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -17,6 +17,7 @@ from fr_prep.files import is_folder
 from fr_prep.images import ImageKind
 from fr_prep.labels import ClassIndex
 from fr_prep.manifest_check import check_manifest
+from fr_prep.record_table import RECORDS_FILE
 from fr_prep.shards import ShardResult
 from fr_prep.tfds_files import DATASET_INFO_FILE, FEATURES_FILE, LABEL_NAMES_FILE
 
@@ -81,7 +82,8 @@ class Manifest:
 
     def tables(self) -> dict[str, str]:
         """The files beside the shards, with their SHA-256."""
-        return {CLASS_INDEX_FILE: self.content["class_index"]["sha256"], **self.content["tensorflow_datasets"]}
+        ours = (self.content["class_index"], self.content["record_table"])
+        return {**{table["file"]: table["sha256"] for table in ours}, **self.content["tensorflow_datasets"]}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -112,7 +114,11 @@ def read_manifest(folder: Path) -> Manifest:
             )
         if version != FORMAT_VERSION or isinstance(version, bool):
             raise ValueError(f"format_version: expected {FORMAT_VERSION}, received {str(version)[:40]}")
-        check_manifest(content, class_index_file=CLASS_INDEX_FILE, other_tables=OTHER_TABLES)
+        check_manifest(
+            content,
+            tables={"class_index": CLASS_INDEX_FILE, "record_table": RECORDS_FILE},
+            other_tables=OTHER_TABLES,
+        )
     except OSError as error:
         raise ShardError(f"{path}: cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
@@ -155,11 +161,13 @@ def image_summary(kinds: Counter[ImageKind]) -> dict[str, Any]:
     }
 
 
-def split_entry(results: Sequence[ShardResult]) -> dict[str, Any]:
-    """Makes a split's entry of the manifest from its shards."""
+def split_entry(results: Sequence[ShardResult], classes: range) -> dict[str, Any]:
+    """Makes a split's entry of the manifest from its shards and the range of its classes."""
     return {
         "num_images": sum(result.num_records for result in results),
         "num_bytes": sum(result.num_bytes for result in results),
+        "first_class": classes.start,
+        "num_classes": len(classes),
         "shards": [
             {"file": r.file, "num_records": r.num_records, "num_bytes": r.num_bytes, "sha256": r.sha256}
             for r in results

@@ -15,12 +15,12 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def check_manifest(content: Any, *, class_index_file: str, other_tables: tuple[str, ...]) -> None:
+def check_manifest(content: Any, *, tables: Mapping[str, str], other_tables: tuple[str, ...]) -> None:
     """Checks a manifest of format version 1.
 
     Args:
         content: the parsed JSON.
-        class_index_file: the name of the class index.
+        tables: key → the name of the file beside the shards of which the manifest tells there.
         other_tables: the names of the files that TensorFlow Datasets reads.
 
     Raises:
@@ -35,22 +35,26 @@ def check_manifest(content: Any, *, class_index_file: str, other_tables: tuple[s
         raise ValueError(
             f"splits: expected train, and perhaps validation, received {', '.join(map(str, splits)) or 'none'}"
         )
-    total = sum(
-        _check_split(_table(split, f"splits.{key}"), f"splits.{key}", f"{name}-{key}") for key, split in splits.items()
-    )
+    total = 0
+    for key, value in splits.items():
+        split = _table(value, f"splits.{key}")
+        total += _check_split(split, f"splits.{key}", f"{name}-{key}")
+        first = _integer(split, "first_class", 0, manifest["num_classes"] - 1, f"splits.{key}.")
+        _integer(split, "num_classes", 1, manifest["num_classes"] - first, f"splits.{key}.")
     if total != num_images:
         raise ValueError(f"num_images: expected {total}, the sum of the splits, received {num_images}")
-    class_index = _table(_get(manifest, "class_index"), "class_index")
-    if class_index.get("file") != class_index_file:
-        raise ValueError(f"class_index.file: expected {class_index_file}, received {class_index.get('file')!r}")
-    _text(class_index, "sha256", _SHA256, "class_index.")
-    tables = _table(_get(manifest, "tensorflow_datasets"), "tensorflow_datasets")
-    if set(tables) != set(other_tables):
+    for key, file in tables.items():
+        table = _table(_get(manifest, key), key)
+        if table.get("file") != file:
+            raise ValueError(f"{key}.file: expected {file}, received {table.get('file')!r}")
+        _text(table, "sha256", _SHA256, f"{key}.")
+    others = _table(_get(manifest, "tensorflow_datasets"), "tensorflow_datasets")
+    if set(others) != set(other_tables):
         raise ValueError(
-            f"tensorflow_datasets: expected {', '.join(other_tables)}, received {', '.join(map(str, tables))}"
+            f"tensorflow_datasets: expected {', '.join(other_tables)}, received {', '.join(map(str, others))}"
         )
     for key in other_tables:
-        _text(tables, key, _SHA256, "tensorflow_datasets.")
+        _text(others, key, _SHA256, "tensorflow_datasets.")
     _check_descriptions(manifest)
 
 
@@ -81,6 +85,9 @@ def _check_descriptions(manifest: Mapping[str, Any]) -> None:
     dropped = _table(_get(manifest, "dropped"), "dropped")
     for key in ("num_classes", "num_images"):
         _integer(dropped, key, 0, where="dropped.")
+    left_out = _table(_get(manifest, "left_out"), "left_out")
+    if _integer(left_out, "num_records", 0, where="left_out.") != len(_list(left_out, "records", "left_out.")):
+        raise ValueError(f"left_out: expected {left_out['num_records']} records, received {len(left_out['records'])}")
     for key in ("ordering", "source", "tool", "arguments", "features"):
         _table(_get(manifest, key), key)
     if not all(isinstance(warning, str) for warning in _list(manifest, "warnings")):

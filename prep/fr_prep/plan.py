@@ -3,7 +3,8 @@
 It depends on the source's index, the settings and the seed alone. Shards are tasks that can be done in any order, by any process.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from fr_prep.errors import SourceError
 from fr_prep.labels import ClassIndex, index_classes
 
-__all__ = ["Plan", "PlanSettings", "make_plan", "shuffle_keys"]
+__all__ = ["DEFAULT_SHARD_BYTES", "Plan", "PlanSettings", "make_plan", "shuffle_keys"]
 
+DEFAULT_SHARD_BYTES = 128 << 20
 RECORD_OVERHEAD_BYTES = 160  # frame and Example around an image take no more than this
 _GOLDEN_GAMMA = 0x9E3779B97F4A7C15
 
@@ -26,15 +28,17 @@ class PlanSettings:
         shard_bytes: about how large a shard should be, in bytes.
         shuffle: global shuffle, or the source's order.
         seed: seed of the shuffle and of the split.
-        validation_fraction: part of the images, in [0, 1), that goes to the validation split, stratified by class.
+        validation_fraction: part of the images or of the identities, in [0, 1), that goes to the validation split.
+        split_by: `image` takes images of each class in proportion; `identity` takes whole classes, which training never sees.
         min_images: classes with fewer images are dropped.
     """
 
     num_shards: int | None = None
-    shard_bytes: int = 128 << 20
+    shard_bytes: int = DEFAULT_SHARD_BYTES
     shuffle: bool = True
     seed: int = 0
     validation_fraction: float = 0.0
+    split_by: Literal["image", "identity"] = "image"
     min_images: int = 1
 
     def __post_init__(self) -> None:
@@ -46,6 +50,8 @@ class PlanSettings:
             raise ValueError(f"expected a seed from 0 to 2^63 - 1, received {self.seed}")
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(f"expected a validation fraction in [0, 1), received {self.validation_fraction}")
+        if self.split_by not in ("image", "identity"):
+            raise ValueError(f"expected a split by image or by identity, received {self.split_by!r}")
         if self.min_images < 1:
             raise ValueError(f"expected at least 1 image a class, received {self.min_images}")
 
@@ -58,11 +64,13 @@ class Plan:
         classes: the class index.
         labels: (n,) int64 dense class of each source row, -1 where dropped.
         splits: name of the split → its shards, each an int64 array of source rows in the order of writing.
+        split_classes: name of the split → the range of its classes.
     """
 
     classes: ClassIndex
     labels: NDArray[np.int64]
     splits: dict[str, list[NDArray[np.int64]]]
+    split_classes: dict[str, range]
 
     @property
     def num_images(self) -> int:
@@ -118,8 +126,15 @@ def make_plan(source_labels: NDArray[np.int64], image_lengths: NDArray[np.int64]
             "Lower --min-images."
         )
     keys = shuffle_keys(len(labels), settings.seed)
+    everyone = range(classes.num_classes)
+    split_classes = {"train": everyone, "validation": everyone}
+    if settings.split_by == "image":
+        in_validation = _choose_validation(labels, keys, classes, settings.validation_fraction)
+    else:
+        classes, labels, num_train = _set_identities_apart(classes, labels, settings)
+        in_validation = labels >= num_train
+        split_classes = {"train": everyone[:num_train], "validation": everyone[num_train:]}
     kept = labels >= 0
-    in_validation = _choose_validation(labels, keys, classes, settings.validation_fraction)
     num_shards = settings.num_shards or _derive_num_shards(image_lengths[kept & ~in_validation], settings.shard_bytes)
     splits = {}
     for name, members, wanted in (
@@ -138,7 +153,37 @@ def make_plan(source_labels: NDArray[np.int64], image_lengths: NDArray[np.int64]
         if settings.shuffle:
             rows = rows[np.argsort(keys[rows], kind="stable")]
         splits[name] = np.array_split(rows, wanted)
-    return Plan(classes=classes, labels=labels, splits=splits)
+    return Plan(
+        classes=classes,
+        labels=labels,
+        splits=splits,
+        split_classes={name: classes_ for name, classes_ in split_classes.items() if name in splits},
+    )
+
+
+def _set_identities_apart(
+    classes: ClassIndex, labels: NDArray[np.int64], settings: PlanSettings
+) -> tuple[ClassIndex, NDArray[np.int64], int]:
+    """Chooses the fraction of the classes for validation and numbers them behind the others.
+
+    Returns:
+        The index and the dense classes in the new order, and how many classes are left to train on.
+    """
+    num_classes = classes.num_classes
+    num_validation = round(num_classes * settings.validation_fraction)
+    if settings.validation_fraction > 0 and not 0 < num_validation < num_classes:
+        raise SourceError(
+            f"Expected a fraction that sets at least 1 of {num_classes} identities apart and leaves at least 1, received "
+            f"{settings.validation_fraction}, which sets {num_validation} apart. Change --validation-fraction."
+        )
+    chosen = np.zeros(num_classes, dtype=np.bool_)
+    chosen[np.argsort(shuffle_keys(num_classes, settings.seed), kind="stable")[:num_validation]] = True
+    order = np.argsort(
+        chosen, kind="stable"
+    )  # those that stay first, each part in ascending order of the source's label
+    new_label = np.append(np.argsort(order, kind="stable"), -1)  # the last serves -1, which means dropped
+    reordered = replace(classes, source_labels=classes.source_labels[order], num_images=classes.num_images[order])
+    return reordered, new_label[labels], num_classes - num_validation
 
 
 def _derive_num_shards(image_lengths: NDArray[np.int64], shard_bytes: int) -> int:

@@ -1,18 +1,25 @@
-"""What stands beside the shards: class index, label names, the files of TensorFlow Datasets, and the manifest."""
+"""What stands beside the shards: class index, record table, label names, the files of TensorFlow Datasets, and the manifest."""
 
+import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fr_prep import manifest as manifests
-from fr_prep.digests import sha256_of_file, sha256_of_text
-from fr_prep.files import write_text
+from fr_prep.digests import sha256_of_text
+from fr_prep.files import write_bytes, write_text
 from fr_prep.images import ImageKind
 from fr_prep.plan import Plan
+from fr_prep.record_table import RECORDS_FILE
 from fr_prep.shards import ShardResult
-from fr_prep.sources.insightface import FaceSet
+from fr_prep.sources.image_set import ImageSet, Property
 from fr_prep.tfds_files import DATASET_INFO_FILE, FEATURES_FILE, LABEL_NAMES_FILE, dataset_info, features_json
 from fr_prep.version import tool_version
 
@@ -22,30 +29,32 @@ __all__ = ["write_tables"]
 def write_tables(
     folder: Path,
     *,
-    source: FaceSet,
-    source_crc32c: str,
+    images: ImageSet,
+    source_files: Sequence[Mapping[str, Any]],
     plan: Plan,
     results: Mapping[str, Sequence[ShardResult]],
+    records: NDArray[np.void],
     arguments: Mapping[str, Any],
 ) -> manifests.Manifest:
-    """Writes class index, label names, the files of TensorFlow Datasets, and the manifest.
+    """Writes class index, record table, label names, the files of TensorFlow Datasets, and the manifest.
 
     Args:
         folder: where to.
-        source: the set that was converted.
-        source_crc32c: CRC-32C of its `.rec`, in hexadecimal.
+        images: the set that was converted.
+        source_files: name, size and digest of each of its files.
         plan: which record went where.
         results: split → its shards, in order.
+        records: the record table.
         arguments: those that the result depends on; `name`, `seed` and `shuffle` among them.
 
     Raises:
         OSError: if they cannot be written.
     """
     classes = plan.classes
-    names = [str(label) for label in classes.source_labels.tolist()]
+    names = [images.class_names.get(label, str(label)) for label in classes.source_labels.tolist()]
     kinds = sum((result.image_kinds for shards in results.values() for result in shards), Counter[ImageKind]())
-    images = manifests.image_summary(kinds)
-    encodings = list(images["encodings"])
+    summary = manifests.image_summary(kinds)
+    encodings = list(summary["encodings"])
     class_index = manifests.class_index_csv(classes, {s: plan.images_per_class(s).tolist() for s in plan.splits}, names)
     texts = {
         manifests.CLASS_INDEX_FILE: class_index,
@@ -54,8 +63,8 @@ def write_tables(
         FEATURES_FILE: json.dumps(
             features_json(
                 classes.num_classes,
-                height=images["height"],
-                width=images["width"],
+                height=summary["height"],
+                width=summary["width"],
                 encoding=encodings[0] if len(encodings) == 1 else "",
             ),
             indent=1,
@@ -68,11 +77,14 @@ def write_tables(
         "num_classes": classes.num_classes,
         "num_images": plan.num_images,
         "features": manifests.FEATURES,
-        "image": images,
+        "image": summary,
         "ordering": {"kind": "shuffled", "seed": arguments["seed"]}
         if arguments["shuffle"]
         else {"kind": "source order"},
-        "splits": {split: manifests.split_entry(shards) for split, shards in results.items()},
+        "splits": {
+            split: manifests.split_entry(shards, plan.split_classes[split]) for split, shards in results.items()
+        },
+        "record_table": {"file": RECORDS_FILE, "sha256": _write_records(folder / RECORDS_FILE, records)},
         "class_index": {"file": manifests.CLASS_INDEX_FILE, "sha256": sha256_of_text(class_index)},
         "tensorflow_datasets": {file: sha256_of_text(texts[file]) for file in manifests.OTHER_TABLES},
         "dropped": {
@@ -85,9 +97,15 @@ def write_tables(
                 )
             ],
         },
-        "source": _describe_source(source, source_crc32c),
+        "left_out": {"num_records": len(images.left_out), "records": [asdict(record) for record in images.left_out]},
+        "source": {
+            "dialect": images.dialect,
+            "num_images": len(images.keys),
+            "num_other_records": images.num_other_records,
+            "files": list(source_files),
+        },
         "arguments": dict(arguments),
-        "warnings": [*source.warnings, *_image_warnings(images, source)],
+        "warnings": [*images.warnings, *_image_warnings(summary, images.property)],
     }
     texts[manifests.MANIFEST_FILE] = json.dumps(content, indent=1) + "\n"
     for file, text in texts.items():
@@ -95,26 +113,20 @@ def write_tables(
     return manifests.Manifest(folder=folder, content=content)
 
 
-def _describe_source(source: FaceSet, rec_crc32c: str) -> dict[str, Any]:
-    digests = {path: f"sha256:{sha256_of_file(path)}" for path in source.files[1:]}
-    digests[source.path] = f"crc32c:{rec_crc32c}"
-    return {
-        "dialect": source.dialect,
-        "num_images": len(source.keys),
-        "num_other_records": source.num_other_records,
-        "files": [
-            {"file": path.name, "num_bytes": path.stat().st_size, "digest": digests[path]} for path in source.files
-        ],
-    }
+def _write_records(path: Path, records: NDArray[np.void]) -> str:
+    """Writes the record table; gives its SHA-256."""
+    content = io.BytesIO()
+    np.save(content, records)
+    write_bytes(path, content.getbuffer())
+    return hashlib.sha256(content.getbuffer()).hexdigest()
 
 
-def _image_warnings(images: Mapping[str, Any], source: FaceSet) -> list[str]:
-    if images["height"] is None:
-        sizes = {(kind["height"], kind["width"]) for kind in images["kinds"]}
+def _image_warnings(summary: Mapping[str, Any], stated: Property | None) -> list[str]:
+    if summary["height"] is None:
+        sizes = {(kind["height"], kind["width"]) for kind in summary["kinds"]}
         return [f"Images have {len(sizes)} different sizes; whoever reads them must resize them."]
-    stated = source.property
-    if stated and (stated.height, stated.width) != (images["height"], images["width"]):
+    if stated and (stated.height, stated.width) != (summary["height"], summary["width"]):
         return [
-            f"property promises images of {stated.height} x {stated.width}, they are {images['height']} x {images['width']}."
+            f"property promises images of {stated.height} x {stated.width}, they are {summary['height']} x {summary['width']}."
         ]
     return []

@@ -19,6 +19,7 @@ from fr_prep.plan import PlanSettings
 from fr_prep.sources.bins import read_verification_bin
 from fr_prep.sources.image_records import join_image
 from fr_prep.sources.insightface import read_face_set
+from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.sources.recordio import RecordFile
 from fr_prep.tfrecord import iterate_records
 
@@ -53,7 +54,11 @@ def truth_of(face):
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_set_in_any_dialect_converts_to_exactly_its_truth(shared, dialect, tmp_path):
     source = shared / "mxnet" / dialect
-    build_dataset(source, tmp_path / "out", settings=BuildSettings(plan=PlanSettings(num_shards=3, seed=1), quiet=True))
+    build_dataset(
+        RecordSetSource(source),
+        tmp_path / "out",
+        settings=BuildSettings(plan=PlanSettings(num_shards=3, seed=1), quiet=True),
+    )
     truth = json.loads((source / "truth.json").read_text())
     expected = [(record["key"], record["label"], record["sha256"], record["bytes"]) for record in truth]
     faces = list(read_shards(tmp_path / "out"))
@@ -67,7 +72,7 @@ def test_a_set_in_any_dialect_converts_to_exactly_its_truth(shared, dialect, tmp
 def test_without_shuffle_the_order_is_the_source_s(shared, dialect, tmp_path):
     source = shared / "mxnet" / dialect
     settings = BuildSettings(plan=PlanSettings(num_shards=2, shuffle=False), quiet=True)
-    build_dataset(source, tmp_path / "out", settings=settings)
+    build_dataset(RecordSetSource(source), tmp_path / "out", settings=settings)
     keys = [record["key"] for record in json.loads((source / "truth.json").read_text())]
     assert [face.source_key for face in read_shards(tmp_path / "out")] == keys
 
@@ -97,7 +102,7 @@ def test_the_real_training_set_keeps_every_image_byte_and_every_class(shared, co
     assert (manifest.num_images, manifest.num_classes, len(manifest.shards())) == (5985, 423, 8)
     source = read_face_set(shared / "faces" / "train")
     with RecordFile(source.path) as file:
-        images = [hashlib.sha256(join_image(file, int(offset))).hexdigest() for offset in source.offsets]
+        images = [hashlib.sha256(join_image(file, int(offset))).hexdigest() for offset in source.places.record_offsets]
     labels = dict(zip(source.keys.tolist(), source.labels.tolist(), strict=True))
     faces = list(read_shards(converted))
     assert collections.Counter(hashlib.sha256(face.image).hexdigest() for face in faces) == collections.Counter(images)

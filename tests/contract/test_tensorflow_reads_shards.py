@@ -9,6 +9,7 @@ from PIL import Image
 from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.image_records import pack_image_record
+from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.sources.recordio import RecordWriter
 
 SOURCE_LABELS = [50, 7, 50, 900, 7, 50, 900, 50]
@@ -39,7 +40,7 @@ def converted(request, tmp_path):
         for key, (label, image) in enumerate(zip(SOURCE_LABELS, images, strict=True)):
             writer.write(pack_image_record(float(label), key=key, image=image))
     settings = BuildSettings(plan=PlanSettings(num_shards=2, seed=3, validation_fraction=0.25), quiet=True)
-    build_dataset(tmp_path / "train.rec", tmp_path / "out", settings=settings)
+    build_dataset(RecordSetSource(tmp_path / "train.rec"), tmp_path / "out", settings=settings)
     return tmp_path / "out", images
 
 

@@ -9,6 +9,7 @@ from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.manifest import read_manifest
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.image_records import pack_image_record
+from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.sources.recordio import RecordWriter
 from fr_train.shard_set import read_shard_set
 from fr_train.stream import Stream, StreamSettings
@@ -27,7 +28,7 @@ def test_classes_counts_and_image_size_come_from_the_manifest(tmp_path):
     source_labels = [7, 3, 7, 3, 900, 7, 3, 900]
     write_set(tmp_path, source_labels)
     settings = BuildSettings(plan=PlanSettings(num_shards=2, validation_fraction=0.25), quiet=True)
-    build_dataset(tmp_path, tmp_path / "out", settings=settings)
+    build_dataset(RecordSetSource(tmp_path), tmp_path / "out", settings=settings)
     shards = read_shard_set(tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")
     assert shards.num_classes == manifest.num_classes == 3
@@ -38,7 +39,9 @@ def test_classes_counts_and_image_size_come_from_the_manifest(tmp_path):
 def test_the_trainer_sees_each_image_with_its_dense_class(tmp_path):
     source_labels = [7, 3, 7, 3, 900, 7]
     write_set(tmp_path, source_labels)
-    build_dataset(tmp_path, tmp_path / "out", settings=BuildSettings(plan=PlanSettings(num_shards=2), quiet=True))
+    build_dataset(
+        RecordSetSource(tmp_path), tmp_path / "out", settings=BuildSettings(plan=PlanSettings(num_shards=2), quiet=True)
+    )
     shards = read_shard_set(tmp_path / "out")
     stream = Stream(shards, StreamSettings(batch_size=6), seed=0, image_size=shards.image_size)
     ((images, labels),) = list(stream.epoch(0))

@@ -19,6 +19,7 @@ from fr_prep.manifest import read_manifest
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.insightface import read_face_set
 from fr_prep.sources.record_index import write_record_index
+from fr_prep.sources.record_set import RecordSetSource
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 
@@ -26,7 +27,7 @@ SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 def build(source, out, *, workers=1, overwrite=False, resume=False, name="faces", **plan):
     plan = PlanSettings(**{"num_shards": 3, "seed": 1, **plan})
     settings = BuildSettings(name=name, plan=plan, num_workers=workers, overwrite=overwrite, resume=resume, quiet=True)
-    return build_dataset(source, out, settings=settings)
+    return build_dataset(RecordSetSource(source), out, settings=settings)
 
 
 def all_faces(read_faces, out):
@@ -157,7 +158,7 @@ def test_more_bytes_than_the_disk_has_are_refused_before_anything_is_written(mak
 
 def test_a_plan_writes_nothing(make_set, tmp_path):
     make_set(tmp_path / "set")
-    conversion = plan_dataset(tmp_path / "set", BuildSettings(plan=PlanSettings(num_shards=2)))
+    conversion = plan_dataset(RecordSetSource(tmp_path / "set"), BuildSettings(plan=PlanSettings(num_shards=2)))
     build(tmp_path / "set", tmp_path / "out", num_shards=2)
     written = sum(path.stat().st_size for path in (tmp_path / "out").glob("*.tfrecord-*"))
     assert 0.8 * conversion.num_bytes < written <= conversion.num_bytes

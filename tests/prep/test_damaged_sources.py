@@ -10,16 +10,18 @@ import pytest
 
 from fr_prep.errors import DamagedRecordError, PrepError, SourceError
 from fr_prep.sources.image_records import join_image, pack_image_record
-from fr_prep.sources.insightface import FaceSet, Property, read_face_set, set_files
+from fr_prep.sources.image_set import ImageSet, Property
+from fr_prep.sources.insightface import read_face_set
+from fr_prep.sources.record_files import set_files
 from fr_prep.sources.record_index import write_record_index
 from fr_prep.sources.recordio import RecordFile
 
 MAGIC_BYTES = bytes.fromhex("0a23d7ce")
 
 
-def read_records(face_set: FaceSet) -> list[tuple[int, int, bytes]]:
+def read_records(face_set: ImageSet) -> list[tuple[int, int, bytes]]:
     with RecordFile(face_set.path) as file:
-        images = [join_image(file, int(offset)) for offset in face_set.offsets]
+        images = [join_image(file, int(offset)) for offset in face_set.places.record_offsets]
     return list(zip(face_set.keys.tolist(), face_set.labels.tolist(), images, strict=True))
 
 
@@ -386,7 +388,7 @@ def test_positions_of_images_are_those_of_the_file(tmp_path: Path, make_set: Cal
     made = make_set(tmp_path)
     face_set, content = read_face_set(tmp_path), made.rec.read_bytes()
     for record, at, length in zip(
-        made.records, face_set.image_offsets.tolist(), face_set.image_lengths.tolist(), strict=True
+        made.records, face_set.places.image_offsets.tolist(), face_set.places.image_lengths.tolist(), strict=True
     ):
         assert content[at : at + length] == record.image
-    assert face_set.offsets.dtype == face_set.labels.dtype == face_set.keys.dtype == np.int64
+    assert face_set.places.record_offsets.dtype == face_set.labels.dtype == face_set.keys.dtype == np.int64

@@ -7,6 +7,7 @@ from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.describe import describe
 from fr_prep.errors import ShardError, SourceError
 from fr_prep.plan import PlanSettings
+from fr_prep.sources.record_set import RecordSetSource
 
 
 def test_a_record_set_is_described(make_set, tmp_path):
@@ -32,7 +33,7 @@ def test_a_bin_is_described(drawn_image, tmp_path):
 def test_a_shard_folder_is_described(make_set, tmp_path):
     make_set(tmp_path / "set", images_per_class=[1, 2, 9])
     settings = BuildSettings(plan=PlanSettings(num_shards=2, min_images=2, validation_fraction=0.2), quiet=True)
-    build_dataset(tmp_path / "set", tmp_path / "out", settings=settings)
+    build_dataset(RecordSetSource(tmp_path / "set"), tmp_path / "out", settings=settings)
     found = describe(tmp_path / "out")
     assert found.kind == "shard folder"
     assert found.facts["dropped"] == {"num_classes": 1, "num_images": 1}

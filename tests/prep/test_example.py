@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_prep.example import Rows, encode_heads, encode_tails, parse_example
+from fr_prep.example import INTEGER_FEATURES, encode_envelopes, measure_envelopes, parse_example
 
 Row = tuple[bytes, int, int, int]
 
@@ -37,16 +37,19 @@ KEYS = st.one_of(st.sampled_from([0, 2**21, 2**28 - 1, 2**35, 2**40]), st.intege
 SOURCE_LABELS = st.one_of(st.sampled_from([-1, -(2**31), 2**31]), st.integers(-(2**31), 2**31))
 
 
-def encode(rows: list[Row]) -> list[bytes]:
-    """Puts heads, images and tails together as a shard does."""
-    labels, keys, source_labels = (np.array([row[i] for row in rows], dtype=np.int64) for i in (1, 2, 3))
-    tails = encode_tails(labels, keys, source_labels)
-    heads = encode_heads(np.array([len(row[0]) for row in rows], dtype=np.int64), tails.lengths)
-    return [head + row[0] + tail for head, row, tail in zip(split_rows(heads), rows, split_rows(tails), strict=True)]
-
-
-def split_rows(rows: Rows) -> list[bytes]:
-    return [part.tobytes() for part in np.split(rows.data, np.cumsum(rows.lengths)[:-1])]
+def encode(rows: list[Row], *, header_bytes: int = 0, footer_bytes: int = 0) -> list[bytes]:
+    """Puts envelopes and images together as a shard does."""
+    integers = {name: np.array([row[i] for row in rows], np.int64) for i, name in enumerate(INTEGER_FEATURES, start=1)}
+    lengths = np.array([len(row[0]) for row in rows], dtype=np.int64)
+    envelopes = encode_envelopes(lengths, integers, header_bytes=header_bytes, footer_bytes=footer_bytes)
+    pieces = np.stack([envelopes.head_lengths, envelopes.tail_lengths], axis=1).reshape(-1)
+    parts = [part.tobytes() for part in np.split(envelopes.data, np.cumsum(pieces)[:-1])]
+    measured = measure_envelopes(lengths, integers)
+    assert [array.tolist() for array in measured] == [
+        (envelopes.head_lengths - header_bytes).tolist(),
+        (envelopes.tail_lengths - footer_bytes).tolist(),
+    ]
+    return [head + row[0] + tail for head, row, tail in zip(parts[::2], rows, parts[1::2], strict=True)]
 
 
 def serialise_with_tensorflow(row: Row) -> bytes:
@@ -95,18 +98,15 @@ def test_all_interesting_lengths_are_right_in_one_block() -> None:
     assert encode(rows) == [serialise_with_tensorflow(row) for row in rows]
 
 
-def test_bytes_can_be_reserved_around_heads_and_tails() -> None:
-    values = np.array([3, 300])
-    tails, wider = encode_tails(values, values, values), encode_tails(values, values, values, reserve=4)
-    assert [row + bytes(4) for row in split_rows(tails)] == split_rows(wider)
-    heads, wider = encode_heads(values, tails.lengths), encode_heads(values, tails.lengths, reserve=12)
-    assert [bytes(12) + row for row in split_rows(heads)] == split_rows(wider)
+def test_bytes_can_be_reserved_around_an_example() -> None:
+    rows = [(b"jpeg", 3, 300, -1), (b"j" * 300, 300, 3, 5)]
+    assert encode(rows, header_bytes=12, footer_bytes=4) == [bytes(12) + data + bytes(4) for data in encode(rows)]
 
 
 def test_no_rows_are_no_bytes() -> None:
     nothing = np.empty(0, dtype=np.int64)
-    assert len(encode_tails(nothing, nothing, nothing).data) == 0
-    assert len(encode_heads(nothing, nothing).data) == 0
+    integers = dict.fromkeys(INTEGER_FEATURES, nothing)
+    assert len(encode_envelopes(nothing, integers, header_bytes=12, footer_bytes=4).data) == 0
 
 
 def test_an_example_cut_short_anywhere_is_refused() -> None:

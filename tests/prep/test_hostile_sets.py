@@ -12,6 +12,7 @@ from fr_prep.describe import describe
 from fr_prep.errors import PrepError, ShardError
 from fr_prep.manifest import read_manifest
 from fr_prep.plan import PlanSettings
+from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.verify import verify_dataset
 
 
@@ -20,7 +21,7 @@ def sound(make_set, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     make_set(folder / "set", num_classes=3, images_per_class=3)
     settings = BuildSettings(plan=PlanSettings(num_shards=2, seed=1, validation_fraction=0.3), quiet=True)
-    build_dataset(folder / "set", folder / "out", settings=settings)
+    build_dataset(RecordSetSource(folder / "set"), folder / "out", settings=settings)
     return folder / "out"
 
 

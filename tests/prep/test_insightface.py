@@ -3,7 +3,8 @@ import pytest
 
 from fr_prep.errors import DamagedRecordError, SourceError
 from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.insightface import find_record_file, read_face_set
+from fr_prep.sources.insightface import read_face_set
+from fr_prep.sources.record_files import find_record_file
 from fr_prep.sources.record_index import write_record_index
 
 
@@ -12,7 +13,7 @@ def test_a_set_with_header_gives_its_images_in_file_order(make_set, tmp_path):
     found = read_face_set(tmp_path)
     assert found.keys.tolist() == [record.key for record in made.records]
     assert found.labels.tolist() == [0, 1, 1, 1, 1, 2, 2]
-    assert found.image_lengths.tolist() == [len(record.image) for record in made.records]
+    assert found.places.image_lengths.tolist() == [len(record.image) for record in made.records]
     assert found.num_other_records == 4
     assert found.warnings == []
     assert "InsightFace" in found.dialect

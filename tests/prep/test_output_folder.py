@@ -15,13 +15,16 @@ from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.errors import OutputError, PrepError
 from fr_prep.output_folder import OutputFolder
 from fr_prep.plan import PlanSettings
+from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.verify import verify_dataset
 
 
 def build(source, out, *, overwrite=False, resume=False, name="faces", **plan):
     plan = PlanSettings(**{"num_shards": 4, "seed": 1, **plan})
     return build_dataset(
-        source, out, settings=BuildSettings(name=name, plan=plan, overwrite=overwrite, resume=resume, quiet=True)
+        RecordSetSource(source),
+        out,
+        settings=BuildSettings(name=name, plan=plan, overwrite=overwrite, resume=resume, quiet=True),
     )
 
 

@@ -194,3 +194,33 @@ def test_a_limit_that_no_class_meets_is_refused() -> None:
 def test_settings_outside_their_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         PlanSettings(**wrong)
+
+
+def test_a_split_by_identity_sets_whole_classes_apart_and_numbers_them_last():
+    labels = [person * 10 for person in range(20) for _ in range(5)]
+    made = plan(labels, num_shards=2, seed=3, validation_fraction=0.25, split_by="identity")
+    train, validation = (np.concatenate(made.splits[name]) for name in ("train", "validation"))
+    assert sorted([*train, *validation]) == list(range(100))
+    assert (len(train), len(validation)) == (75, 25)
+    assert set(made.labels[train]) == set(range(15)) == set(made.split_classes["train"])
+    assert set(made.labels[validation]) == set(range(15, 20)) == set(made.split_classes["validation"])
+    people = np.array(labels)
+    for dense, person in enumerate(made.classes.source_labels.tolist()):
+        assert set(made.labels[people == person]) == {dense}
+    for part in (made.classes.source_labels[:15], made.classes.source_labels[15:]):
+        assert (np.diff(part) > 0).all()
+
+
+def test_another_seed_sets_other_identities_apart():
+    labels = [person for person in range(40) for _ in range(2)]
+    chosen = [
+        plan(labels, num_shards=1, seed=seed, validation_fraction=0.25, split_by="identity").classes.source_labels[30:]
+        for seed in range(2)
+    ]
+    assert chosen[0].tolist() != chosen[1].tolist()
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.99])
+def test_a_fraction_that_leaves_no_identity_on_one_side_is_refused(fraction):
+    with pytest.raises(SourceError, match="--validation-fraction"):
+        plan([0, 0, 1, 1, 2, 2], num_shards=1, validation_fraction=fraction, split_by="identity")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,11 @@ from fr_prep.sources.insightface import read_face_set
 MAGIC_BYTES = bytes.fromhex("0a23d7ce")
 
 
-def make_task(source, path, **changes):
+def make_task(source, path, *, extra_bytes=0, **integers):
     face_set = read_face_set(source)
-    columns = {
-        "source": face_set.path,
-        "path": path,
-        "record_offsets": face_set.offsets,
-        "image_offsets": face_set.image_offsets,
-        "image_lengths": face_set.image_lengths,
-        "labels": face_set.labels,
-        "source_keys": face_set.keys,
-        "source_labels": face_set.labels * 10 - 7,
-    }
-    return ShardTask(**{**columns, **changes})
+    columns = {"label": face_set.labels, "source_key": face_set.keys, "source_label": face_set.labels * 10 - 7}
+    places = replace(face_set.places, image_lengths=face_set.places.image_lengths + extra_bytes)
+    return ShardTask(path=path, places=places, integers={**columns, **integers})
 
 
 def assert_nothing_is_left(path):
@@ -121,9 +114,8 @@ def test_a_split_record_of_another_length_than_planned_is_an_error(make_set, num
         return jpeg + bytes(-len(jpeg) % 4) + MAGIC_BYTES + b"tail"
 
     make_set(tmp_path / "set", images=image)
-    lengths = read_face_set(tmp_path / "set").image_lengths
     for change in (-1, 1):
-        task = make_task(tmp_path / "set", tmp_path / "shard", image_lengths=lengths + change)
+        task = make_task(tmp_path / "set", tmp_path / "shard", extra_bytes=change)
         with pytest.raises(SourceError):
             write_shard(task)
         assert_nothing_is_left(tmp_path / "shard")
@@ -166,7 +158,7 @@ def test_labels_and_keys_of_any_size_are_written(make_set, read_faces, tmp_path)
     rows = 12
     labels = 2 ** np.arange(rows, dtype=np.int64) * 1000
     keys = 2 ** (np.arange(rows, dtype=np.int64) * 5)
-    task = make_task(tmp_path / "set", tmp_path / "shard", labels=labels, source_keys=keys, source_labels=-labels)
+    task = make_task(tmp_path / "set", tmp_path / "shard", label=labels, source_key=keys, source_label=-labels)
     write_shard(task)
     shard = memoryview((tmp_path / "shard").read_bytes())
     faces = [parse_example(data) for _, data in iterate_records(shard, name="shard")]

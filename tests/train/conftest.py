@@ -24,6 +24,7 @@ def write_shards(folder, *, sizes=(SIZE,), seed=1):
     from fr_prep.build import BuildSettings, build_dataset
     from fr_prep.plan import PlanSettings
     from fr_prep.sources.image_records import pack_image_record
+    from fr_prep.sources.record_set import RecordSetSource
     from fr_prep.sources.recordio import RecordWriter
 
     folder.mkdir(parents=True)
@@ -38,7 +39,7 @@ def write_shards(folder, *, sizes=(SIZE,), seed=1):
                 image = buffer.getvalue()
             writer.write(pack_image_record(float(number // IMAGES_PER_CLASS), key=number, image=image))
     settings = BuildSettings(plan=PlanSettings(num_shards=3, seed=seed), quiet=True)
-    build_dataset(folder, folder / "shards", settings=settings)
+    build_dataset(RecordSetSource(folder), folder / "shards", settings=settings)
     return folder / "shards"
 
 

@@ -20,7 +20,7 @@ class ShardSet:
 
     Attributes:
         folder: where it stands.
-        num_classes: dense classes; labels are 0 to num_classes - 1.
+        num_classes: dense classes of the train split; its labels are 0 to num_classes - 1.
         image_size: (height, width) of the images; the most frequent one where they differ.
         uniform_size: whether all images have that size.
         files: split → its shard files, in order.
@@ -79,10 +79,16 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> ShardSet:
     kinds = sorted(manifest["image"]["kinds"], key=lambda kind: -kind["num_images"])
     return ShardSet(
         folder=folder,
-        num_classes=int(manifest["num_classes"]),
+        num_classes=_count_classes(splits["train"]),
         image_size=(int(kinds[0]["height"]), int(kinds[0]["width"])),
         uniform_size=manifest["image"]["height"] is not None,
         files={name: tuple(folder / shard["file"] for shard in split["shards"]) for name, split in splits.items()},
         num_images={name: int(split["num_images"]) for name, split in splits.items()},
         digest=" ".join(shard["sha256"][:8] for split in splits.values() for shard in split["shards"][:64]),
     )
+
+
+def _count_classes(train: Mapping[str, Any]) -> int:
+    if train["first_class"] != 0:
+        raise ValueError(f"expected a train split whose classes begin at 0, received {train['first_class']}")
+    return int(train["num_classes"])

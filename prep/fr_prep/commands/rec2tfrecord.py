@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -42,7 +42,14 @@ __all__ = ["rec2tfrecord"]
     type=click.FloatRange(0, 1, max_open=True),
     default=0.0,
     show_default=True,
-    help="Part of the images, of each class in proportion, that goes to a validation split.",
+    help="Part of the images, or of the identities, that goes to a validation split.",
+)
+@click.option(
+    "--split-by",
+    type=click.Choice(["image", "identity"]),
+    default="image",
+    show_default=True,
+    help="Validate on images of each class in proportion, or on whole identities, which training never sees.",
 )
 @click.option(
     "--min-images", type=click.IntRange(1), default=1, show_default=True, help="Drop classes with fewer images."
@@ -62,6 +69,7 @@ def rec2tfrecord(
     seed: int,
     shuffle: bool,
     validation_fraction: float,
+    split_by: Literal["image", "identity"],
     min_images: int,
     workers: int | None,
     resume: bool,
@@ -76,8 +84,9 @@ def rec2tfrecord(
     folder: shards, class index, manifest, and what TensorFlow Datasets reads. Images are taken over byte for byte.
     """
     from fr_prep.build import BuildSettings, build_dataset, plan_dataset
-    from fr_prep.plan import PlanSettings
+    from fr_prep.plan import DEFAULT_SHARD_BYTES, PlanSettings
     from fr_prep.pool import default_workers
+    from fr_prep.sources.record_set import RecordSetSource
 
     if shards is not None and shard_size is not None:
         raise click.UsageError("Expected either --shards or --shard-size, received both.")
@@ -86,10 +95,11 @@ def rec2tfrecord(
             name=name,
             plan=PlanSettings(
                 num_shards=shards,
-                **({} if shard_size is None else {"shard_bytes": shard_size}),
+                shard_bytes=DEFAULT_SHARD_BYTES if shard_size is None else shard_size,
                 shuffle=shuffle,
                 seed=seed,
                 validation_fraction=validation_fraction,
+                split_by=split_by,
                 min_images=min_images,
             ),
             num_workers=workers or default_workers(),
@@ -99,11 +109,12 @@ def rec2tfrecord(
         )
     except ValueError as error:
         raise click.UsageError(f"{error}.") from error
+    record_set = RecordSetSource(source)
     if dry_run:
-        _show_plan(plan_dataset(source, settings), settings, out, as_json=as_json, quiet=quiet)
+        _show_plan(plan_dataset(record_set, settings), settings, out, as_json=as_json, quiet=quiet)
         return
     try:
-        manifest = build_dataset(source, out, settings=settings)
+        manifest = build_dataset(record_set, out, settings=settings)
     except KeyboardInterrupt as interrupt:
         click.echo(f"Interrupted. What was finished is kept: go on with --resume ({out}).", err=True)
         raise click.exceptions.Exit(130) from interrupt
@@ -123,8 +134,8 @@ def _show_plan(conversion: Conversion, settings: BuildSettings, out: Path, *, as
     free_bytes = shutil.disk_usage(place).free
     content = {
         "dry_run": True,
-        "source": str(conversion.source.path),
-        "dialect": conversion.source.dialect,
+        "source": str(conversion.images.path),
+        "dialect": conversion.images.dialect,
         "out": str(out),
         "num_images": plan.num_images,
         "num_classes": plan.classes.num_classes,
@@ -136,13 +147,13 @@ def _show_plan(conversion: Conversion, settings: BuildSettings, out: Path, *, as
         "num_bytes": conversion.num_bytes,
         "free_bytes": free_bytes,
         "arguments": settings.arguments(),
-        "warnings": conversion.source.warnings,
+        "warnings": conversion.images.warnings,
     }
-    _warn(conversion.source.warnings, quiet=quiet)
+    _warn(conversion.images.warnings, quiet=quiet)
     if as_json:
         click.echo(json.dumps(content, indent=1))
         return
-    click.echo(f"{conversion.source.path}: {conversion.source.dialect}")
+    click.echo(f"{conversion.images.path}: {conversion.images.dialect}")
     click.echo(f"Would write {plan.num_images:,} images in {plan.classes.num_classes:,} classes to {out}:")
     for split, shards in plan.splits.items():
         click.echo(f"  {split:<11}{sum(map(len, shards)):>12,} images {len(shards):>6} shards")

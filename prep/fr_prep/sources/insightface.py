@@ -5,7 +5,6 @@ past_last_key]`), all without an image; other writers have images only. Counts a
 2^24, so they are never trusted: images are counted, labels are taken from each image, and a disagreement is a warning.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,101 +12,17 @@ from numpy.typing import NDArray
 
 from fr_prep.errors import DamagedRecordError, SourceError
 from fr_prep.sources.image_records import ImageRecords, read_image_records
+from fr_prep.sources.image_set import ImagePlaces, ImageSet, Property
+from fr_prep.sources.record_files import set_files
 from fr_prep.sources.record_index import read_record_index
 from fr_prep.sources.recordio import MAGIC, RecordFile
 
-__all__ = ["FaceSet", "Property", "read_face_set", "set_files"]
+__all__ = ["read_face_set"]
 
 EXACT_FLOAT32 = 1 << 24
 
 
-@dataclass(frozen=True, slots=True)
-class Property:
-    """The first line of a `property` file: `classes,height,width`."""
-
-    num_classes: int
-    height: int
-    width: int
-
-
-@dataclass(frozen=True, slots=True)
-class FaceSet:
-    """The images of a set, one row an image, in the order in which they stand in the file.
-
-    Attributes:
-        path: the `.rec`.
-        files: the files that the set was read from, the `.rec` first.
-        keys: (n,) int64, from the `.idx`, else the record's position in the file.
-        labels: (n,) int64, the class as the source numbers it.
-        offsets: (n,) int64, byte offset of the record's frame.
-        image_offsets: (n,) int64, byte offset of the encoded image, -1 where the record is split into parts.
-        image_lengths: (n,) int64, bytes of the encoded image.
-        property: what the `property` file says, if there is one.
-        dialect: what kind of set it is, in words.
-        num_other_records: header and identity records, which hold no image.
-        warnings: what is odd about the set, each a sentence.
-    """
-
-    path: Path
-    files: tuple[Path, ...]
-    keys: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    image_offsets: NDArray[np.int64]
-    image_lengths: NDArray[np.int64]
-    property: Property | None
-    dialect: str
-    num_other_records: int
-    warnings: list[str] = field(default_factory=list)
-
-
-def find_record_file(source: Path) -> Path:
-    """Gives the `.rec` that a path means: itself, or the only one (or `train.rec`) in the folder.
-
-    Raises:
-        SourceError: if there is none, or more than one to choose from.
-    """
-    try:
-        return _choose_record_file(source)
-    except OSError as error:
-        raise SourceError(f"{source}: cannot be read: {error.strerror}. Check the path and its permissions.") from error
-
-
-def _choose_record_file(source: Path) -> Path:
-    if source.is_file():
-        if source.suffix != ".rec":
-            raise SourceError(
-                f"{source}: expected a folder or a .rec file, received a {source.suffix or 'file without suffix'}."
-            )
-        return source
-    if not source.is_dir():
-        raise SourceError(f"{source}: there is no such file or folder. Give the folder of a set, or its .rec file.")
-    found = sorted(source.glob("*.rec"))
-    named = [path for path in found if path.name == "train.rec"]
-    if len(named or found) == 1:
-        return (named or found)[0]
-    listed = (
-        ", ".join(path.name for path in found)
-        or ", ".join(sorted(path.name for path in source.iterdir())[:8])
-        or "nothing"
-    )
-    raise SourceError(
-        f"{source}: expected one .rec file, received {listed}. "
-        + ("Give the path of the one that is meant." if found else "Give the folder that holds train.rec.")
-    )
-
-
-def set_files(source: Path) -> tuple[Path, ...]:
-    """Gives the files that a set consists of: the `.rec`, then `.idx` and `property` where they are there.
-
-    Raises:
-        SourceError: if there is no `.rec`, or more than one to choose from.
-    """
-    path = find_record_file(source)
-    return (path, *(extra for extra in (path.with_suffix(".idx"), path.parent / "property") if extra.is_file()))
-
-
-def read_face_set(source: Path) -> FaceSet:
+def read_face_set(source: Path) -> ImageSet:
     """Reads the index of a set: everything about each image but its bytes.
 
     Args:
@@ -137,16 +52,20 @@ def read_face_set(source: Path) -> FaceSet:
         raise SourceError(f"{path}: expected image records, received {len(keys)} records without an image.")
     labels = _whole_labels(path, records.labels[is_image], keys[is_image])
     property_, property_warnings = _read_property(property_path) if property_path in files else (None, [])
-    face_set = FaceSet(
+    face_set = ImageSet(
         path=path,
-        files=files,
+        dialect=_name_dialect(records, is_image, has_index=idx_path in files),
+        places=ImagePlaces(
+            folder=path.parent,
+            files=(path.name,),
+            file_numbers=np.zeros(len(labels), dtype=np.int64),
+            record_offsets=records.offsets[is_image],
+            image_offsets=records.image_offsets[is_image],
+            image_lengths=records.image_lengths[is_image],
+        ),
         keys=keys[is_image],
         labels=labels,
-        offsets=records.offsets[is_image],
-        image_offsets=records.image_offsets[is_image],
-        image_lengths=records.image_lengths[is_image],
         property=property_,
-        dialect=_name_dialect(records, is_image, has_index=idx_path in files),
         num_other_records=int((~is_image).sum()),
         warnings=warnings + property_warnings,
     )
@@ -252,7 +171,7 @@ def _name_dialect(records: ImageRecords, is_image: NDArray[np.bool_], *, has_ind
     return "; ".join(words)
 
 
-def _check_counts(face_set: FaceSet, other_keys: NDArray[np.int64], ranges: NDArray[np.float32]) -> list[str]:
+def _check_counts(face_set: ImageSet, other_keys: NDArray[np.int64], ranges: NDArray[np.float32]) -> list[str]:
     """Says where header, ranges and property disagree with the images themselves."""
     found = []
     classes, counts = np.unique(face_set.labels, return_counts=True)

@@ -1,0 +1,106 @@
+"""Reading encoded images from where they lie."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NoReturn, Self
+
+from fr_prep.errors import SourceError
+from fr_prep.sources.image_records import join_image
+from fr_prep.sources.image_set import ImagePlaces
+from fr_prep.sources.recordio import RecordFile
+
+__all__ = ["ImageReader"]
+
+MAX_OPEN_FILES = 200
+
+
+class ImageReader:
+    """Reads images by row; to be entered.
+
+    Images come by `preadv` straight to their place: a mapping read at random would count as memory of the process, and kill it
+    where the file is cut short meanwhile.
+
+    Args:
+        places: where the images lie.
+
+    Raises:
+        SourceError: if a file cannot be read, or is shorter than it was.
+    """
+
+    def __init__(self, places: ImagePlaces) -> None:
+        self._places = places
+        self._descriptors: OrderedDict[int, int] = OrderedDict()
+        self._record_files: dict[int, RecordFile] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
+
+    def read(self, row: int) -> bytes:
+        """Gives the encoded image of a row."""
+        image = bytearray(int(self._places.image_lengths[row]))
+        self.read_into([memoryview(image)], row)
+        return bytes(image)
+
+    def read_into(self, targets: Sequence[memoryview], first_row: int) -> None:
+        """Reads the images of consecutive rows.
+
+        Args:
+            targets: as many memories, each as long as its image.
+            first_row: the row of the first one.
+        """
+        rows = slice(first_row, first_row + len(targets))
+        read = os.preadv
+        numbers, offsets = self._places.file_numbers[rows].tolist(), self._places.image_offsets[rows].tolist()
+        last_number = descriptor = -1
+        for index, (target, number, offset) in enumerate(zip(targets, numbers, offsets, strict=True)):
+            if number != last_number:
+                last_number, descriptor = number, self._descriptor(number)
+            if offset < 0:
+                self._read_split(target, rows.start + index)
+                continue
+            try:
+                num_read = read(descriptor, (target,), offset)
+            except OSError as error:
+                raise SourceError(
+                    f"{self._places.path(first_row + index)}: cannot be read: {error.strerror}."
+                ) from error
+            if num_read != len(target):
+                self._raise_short(rows.start + index)
+
+    def _descriptor(self, number: int) -> int:
+        """Opens a file, or gives it again; the one used longest ago is closed when there are many."""
+        if number in self._descriptors:
+            self._descriptors.move_to_end(number)
+            return self._descriptors[number]
+        if len(self._descriptors) == MAX_OPEN_FILES:
+            os.close(self._descriptors.popitem(last=False)[1])
+        path = self._places.folder / self._places.files[number]
+        try:
+            self._descriptors[number] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise SourceError(f"{path}: cannot be read: {error.strerror}.") from error
+        return self._descriptors[number]
+
+    def _read_split(self, target: memoryview, row: int) -> None:
+        number = int(self._places.file_numbers[row])
+        if number not in self._record_files:
+            self._record_files[number] = self._stack.enter_context(RecordFile(self._places.path(row)))
+        image = join_image(self._record_files[number], int(self._places.record_offsets[row]))
+        if len(image) != len(target):
+            self._raise_short(row)
+        target[:] = image
+
+    def _raise_short(self, row: int) -> NoReturn:
+        raise SourceError(
+            f"{self._places.describe(row)}: expected an image of {int(self._places.image_lengths[row])} bytes, which now has "
+            "another length. The file was changed while it was read: convert it again."
+        )

@@ -1,0 +1,146 @@
+"""The images of a source as they are handed around, whatever the source is: a `.rec`, class folders, or shards."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fr_prep.pool import WorkerPool
+
+__all__ = ["SPLIT_RECORD", "ImagePlaces", "ImageSet", "ImageSource", "LeftOut", "Property"]
+
+SPLIT_RECORD = -1  # in place of an image's offset: the record is split into parts, which must be joined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePlaces:
+    """Where encoded images lie, one row an image.
+
+    Attributes:
+        folder: the folder that file names are relative to.
+        files: the files that images are read from.
+        file_numbers: (n,) int64, which of the files.
+        record_offsets: (n,) int64, byte offset of the record in its file; 0 where a file is one image.
+        image_offsets: (n,) int64, byte offset of the image in its file, or `SPLIT_RECORD`.
+        image_lengths: (n,) int64, bytes of the image.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    file_numbers: NDArray[np.int64]
+    record_offsets: NDArray[np.int64]
+    image_offsets: NDArray[np.int64]
+    image_lengths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.image_lengths)
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Gives the places of some rows, in that order, with the files that they need."""
+        if len(self.files) == 1:
+            files, numbers = self.files, np.zeros(len(rows), dtype=np.int64)
+        else:
+            used, numbers = np.unique(self.file_numbers[rows], return_inverse=True)
+            files = tuple(self.files[number] for number in used.tolist())
+        return type(self)(
+            folder=self.folder,
+            files=files,
+            file_numbers=numbers,
+            record_offsets=self.record_offsets[rows],
+            image_offsets=self.image_offsets[rows],
+            image_lengths=self.image_lengths[rows],
+        )
+
+    def path(self, row: int) -> Path:
+        """Gives the file of an image."""
+        return self.folder / self.files[int(self.file_numbers[row])]
+
+    def describe(self, row: int) -> str:
+        """Says where an image lies, for an error."""
+        return f"{self.path(row)}, record at byte {int(self.record_offsets[row])}"
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """The first line of a `property` file: `classes,height,width`."""
+
+    num_classes: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A damaged record that was left out, as the user allowed.
+
+    Attributes:
+        offset: byte offset at which it starts, or seems to.
+        key: its key, where the source has one for it.
+        reason: what is wrong with it, a sentence.
+    """
+
+    offset: int
+    key: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSet:
+    """The images of a source, one row an image, in the order in which they stand there.
+
+    Attributes:
+        path: what the user calls the source: the `.rec`, or a folder.
+        dialect: what kind of set it is, in words.
+        places: where the images lie.
+        keys: (n,) int64, the number by which a record can be found again in the source.
+        labels: (n,) int64, the class as the source numbers it.
+        class_names: names by source label, where the source has names.
+        property: what the `property` file says, if there is one.
+        num_other_records: header and identity records, which hold no image.
+        left_out: damaged records that were skipped.
+        warnings: what is odd about the set, each a sentence.
+    """
+
+    path: Path
+    dialect: str
+    places: ImagePlaces
+    keys: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    class_names: Mapping[int, str] = field(default_factory=dict)
+    property: Property | None = None
+    num_other_records: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+
+
+class ImageSource(Protocol):
+    """Where images come from, before anything is read."""
+
+    @property
+    def path(self) -> Path:
+        """What the user calls it."""
+        ...
+
+    def files(self) -> tuple[Path, ...]:
+        """Gives the files whose size and time must not change while the source is read.
+
+        Raises:
+            SourceError: if the source is not there.
+        """
+        ...
+
+    def start_digests(self, pool: "WorkerPool") -> Callable[[], list[dict[str, Any]]]:
+        """Starts digesting (or checking) the files; gives what waits for `file`, `num_bytes` and `digest` of each."""
+        ...
+
+    def read(self) -> ImageSet:
+        """Reads everything about each image but its bytes.
+
+        Raises:
+            SourceError: if the source cannot be used.
+        """
+        ...

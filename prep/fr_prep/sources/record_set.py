@@ -1,0 +1,48 @@
+"""A `.rec` set as a source of images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fr_prep.digests import crc32c_of_file, sha256_of_file
+from fr_prep.pool import WorkerPool
+from fr_prep.sources.image_set import ImageSet
+from fr_prep.sources.insightface import read_face_set
+from fr_prep.sources.record_files import set_files
+
+__all__ = ["RecordSetSource"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSetSource:
+    """A record set: `train.rec`, with `train.idx` and `property` where they are there.
+
+    Attributes:
+        path: the set's folder, or its `.rec`.
+    """
+
+    path: Path
+
+    def files(self) -> tuple[Path, ...]:
+        """Gives the `.rec`, then what stands beside it."""
+        return set_files(self.path)
+
+    def start_digests(self, pool: WorkerPool) -> Callable[[], list[dict[str, Any]]]:
+        """Starts a CRC-32C of the `.rec`, which has the bulk; the small files get a SHA-256."""
+        files = self.files()
+        wait_for_crc = pool.submit(partial(crc32c_of_file, files[0]))
+
+        def wait() -> list[dict[str, Any]]:
+            digests = [f"crc32c:{wait_for_crc()}", *(f"sha256:{sha256_of_file(path)}" for path in files[1:])]
+            return [
+                {"file": path.name, "num_bytes": path.stat().st_size, "digest": digest}
+                for path, digest in zip(files, digests, strict=True)
+            ]
+
+        return wait
+
+    def read(self) -> ImageSet:
+        """Reads the index of the set."""
+        return read_face_set(self.path)
