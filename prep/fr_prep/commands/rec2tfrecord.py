@@ -1,24 +1,11 @@
 """`fr-prep rec2tfrecord`."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any
 
 import click
 
-from fr_prep.commands.options import (
-    ByteSize,
-    dry_run_option,
-    json_option,
-    overwrite_option,
-    quiet_option,
-    workers_option,
-)
-
-if TYPE_CHECKING:
-    from fr_prep.build import BuildSettings, Conversion
-    from fr_prep.manifest import Manifest
+from fr_prep.commands.conversion import conversion_options, convert
 
 __all__ = ["rec2tfrecord"]
 
@@ -26,167 +13,13 @@ __all__ = ["rec2tfrecord"]
 @click.command(epilog="Example: fr-prep rec2tfrecord faces_emore shards --shards 128 --seed 1")
 @click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
-@click.option("--name", default="faces", show_default=True, help="Name of the data set, with which its files begin.")
-@click.option("--shards", type=click.IntRange(1, 99_999), help="Number of train shards.  [default: from --shard-size]")
-@click.option(
-    "--shard-size", type=ByteSize(), help="About how large a shard is.  [default: 128MiB, and at least 8 shards]"
-)
-@click.option(
-    "--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True, help="Seed of shuffle and split."
-)
-@click.option(
-    "--shuffle/--no-shuffle", default=True, show_default=True, help="Global shuffle, or the order of the source."
-)
-@click.option(
-    "--validation-fraction",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    help="Part of the images, or of the identities, that goes to a validation split.",
-)
-@click.option(
-    "--split-by",
-    type=click.Choice(["image", "identity"]),
-    default="image",
-    show_default=True,
-    help="Validate on images of each class in proportion, or on whole identities, which training never sees.",
-)
-@click.option(
-    "--min-images", type=click.IntRange(1), default=1, show_default=True, help="Drop classes with fewer images."
-)
-@workers_option
-@click.option("--resume", is_flag=True, help="Go on with an interrupted conversion.")
-@overwrite_option
-@dry_run_option
-@json_option
-@quiet_option
-def rec2tfrecord(
-    source: Path,
-    out: Path,
-    name: str,
-    shards: int | None,
-    shard_size: int | None,
-    seed: int,
-    shuffle: bool,
-    validation_fraction: float,
-    split_by: Literal["image", "identity"],
-    min_images: int,
-    workers: int | None,
-    resume: bool,
-    overwrite: bool,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@conversion_options
+def rec2tfrecord(source: Path, out: Path, **options: Any) -> None:
     """Convert a record set into shuffled, sharded, verified TFRecords.
 
     SRC is the folder of a set (train.rec, and train.idx and property where they are there), or a .rec. OUT becomes the data set's
-    folder: shards, class index, manifest, and what TensorFlow Datasets reads. Images are taken over byte for byte.
+    folder: shards, class index, record table, manifest, and what TensorFlow Datasets reads. Images are taken over byte for byte.
     """
-    from fr_prep.build import BuildSettings, build_dataset, plan_dataset
-    from fr_prep.plan import DEFAULT_SHARD_BYTES, PlanSettings
-    from fr_prep.pool import default_workers
     from fr_prep.sources.record_set import RecordSetSource
 
-    if shards is not None and shard_size is not None:
-        raise click.UsageError("Expected either --shards or --shard-size, received both.")
-    try:
-        settings = BuildSettings(
-            name=name,
-            plan=PlanSettings(
-                num_shards=shards,
-                shard_bytes=DEFAULT_SHARD_BYTES if shard_size is None else shard_size,
-                shuffle=shuffle,
-                seed=seed,
-                validation_fraction=validation_fraction,
-                split_by=split_by,
-                min_images=min_images,
-            ),
-            num_workers=workers or default_workers(),
-            overwrite=overwrite,
-            resume=resume,
-            quiet=quiet,
-        )
-    except ValueError as error:
-        raise click.UsageError(f"{error}.") from error
-    record_set = RecordSetSource(source)
-    if dry_run:
-        _show_plan(plan_dataset(record_set, settings), settings, out, as_json=as_json, quiet=quiet)
-        return
-    try:
-        manifest = build_dataset(record_set, out, settings=settings)
-    except KeyboardInterrupt as interrupt:
-        click.echo(f"Interrupted. What was finished is kept: go on with --resume ({out}).", err=True)
-        raise click.exceptions.Exit(130) from interrupt
-    _show_result(manifest, as_json=as_json, quiet=quiet)
-
-
-def _show_plan(conversion: Conversion, settings: BuildSettings, out: Path, *, as_json: bool, quiet: bool) -> None:
-    import json
-    import shutil
-
-    plan = conversion.plan
-    place = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    dropped = {
-        "num_classes": len(plan.classes.dropped_labels),
-        "num_images": int(plan.classes.dropped_num_images.sum()),
-    }
-    free_bytes = shutil.disk_usage(place).free
-    content = {
-        "dry_run": True,
-        "source": str(conversion.images.path),
-        "dialect": conversion.images.dialect,
-        "out": str(out),
-        "num_images": plan.num_images,
-        "num_classes": plan.classes.num_classes,
-        "splits": {
-            split: {"num_images": sum(map(len, shards)), "num_shards": len(shards)}
-            for split, shards in plan.splits.items()
-        },
-        "dropped": dropped,
-        "num_bytes": conversion.num_bytes,
-        "free_bytes": free_bytes,
-        "arguments": settings.arguments(),
-        "warnings": conversion.images.warnings,
-    }
-    _warn(conversion.images.warnings, quiet=quiet)
-    if as_json:
-        click.echo(json.dumps(content, indent=1))
-        return
-    click.echo(f"{conversion.images.path}: {conversion.images.dialect}")
-    click.echo(f"Would write {plan.num_images:,} images in {plan.classes.num_classes:,} classes to {out}:")
-    for split, shards in plan.splits.items():
-        click.echo(f"  {split:<11}{sum(map(len, shards)):>12,} images {len(shards):>6} shards")
-    _show_dropped(dropped)
-    click.echo(f"At most {conversion.num_bytes / 1e6:,.1f} MB of {free_bytes / 1e6:,.1f} MB free.")
-
-
-def _show_result(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:
-    import json
-
-    content = manifest.content
-    _warn(content["warnings"], quiet=quiet)
-    if as_json:
-        click.echo(json.dumps({"out": str(manifest.folder), **content}, indent=1))
-        return
-    click.echo(f"{manifest.folder}: {manifest.num_images:,} images in {manifest.num_classes:,} classes")
-    for split, entry in content["splits"].items():
-        click.echo(
-            f"  {split:<11}{entry['num_images']:>12,} images {len(entry['shards']):>6} shards {entry['num_bytes'] / 1e6:>12,.1f} MB"
-        )
-    _show_dropped(content["dropped"])
-    click.echo(f"Check it with: fr-prep verify {manifest.folder}")
-    click.echo(f"Train on it with: fr-train --shards {manifest.folder}")
-
-
-def _show_dropped(dropped: dict[str, int]) -> None:
-    if dropped["num_classes"]:
-        click.echo(
-            f"  dropped    {dropped['num_images']:>12,} images of {dropped['num_classes']:,} classes with too few images"
-        )
-
-
-def _warn(warnings: list[str], *, quiet: bool) -> None:
-    if not quiet:
-        for warning in warnings:
-            click.echo(f"Warning: {warning}", err=True)
+    convert(RecordSetSource(source), out, **options)
