@@ -1,5 +1,6 @@
 """What encoded images say of themselves: encoding and size, read from their headers for many images at once."""
 
+import struct
 from collections import Counter
 from typing import NamedTuple
 
@@ -63,7 +64,9 @@ def sniff_images(buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: 
     magic = buffer[starts[candidates, None] + np.arange(8)]
     _sniff_png(buffer, starts, candidates[(magic == _PNG_SIGNATURE).all(axis=1)], images)
     is_jpeg = (magic[:, :3] == (0xFF, 0xD8, 0xFF)).all(axis=1)
-    _sniff_jpeg(buffer, starts, lengths, candidates[is_jpeg], images)
+    jpegs = candidates[is_jpeg]
+    alike = _sniff_alike(buffer, starts, lengths, jpegs, images)
+    _sniff_jpeg(buffer, starts, lengths, jpegs[~alike], images)
     return images
 
 
@@ -75,11 +78,57 @@ def _big_endian(buffer: NDArray[np.uint8], positions: NDArray[np.int64], num_byt
 
 
 def _sniff_png(buffer: NDArray[np.uint8], starts: NDArray[np.int64], rows: NDArray[np.int64], images: Images) -> None:
+    if len(rows) == 0:
+        return
     # The signature is followed by the IHDR chunk: length, type, width, height, depth, colour type.
     images.encodings[rows] = PNG
     images.widths[rows] = _big_endian(buffer, starts[rows] + 16, 4)
     images.heights[rows] = _big_endian(buffer, starts[rows] + 20, 4)
     images.channels[rows] = _PNG_CHANNELS[np.minimum(buffer[starts[rows] + 25], len(_PNG_CHANNELS) - 1)]
+
+
+def _sniff_alike(
+    buffer: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    images: Images,
+) -> NDArray[np.bool_]:
+    """Serves the JPEG images whose markers and start-of-frame are byte for byte those of the first one, at the same places.
+
+    In most sets all were written by one encoder; comparing a few bytes of each is then all that there is to do.
+
+    Returns:
+        (rows,) bool, which were served.
+    """
+    alike = np.zeros(len(rows), dtype=np.bool_)
+    if len(rows):
+        start, length = int(starts[rows[0]]), int(lengths[rows[0]])
+        first = buffer[start : start + min(length, 1 << 12)].tobytes()
+        path = _marker_path(first)
+        if path:
+            long_enough = lengths[rows] > path[-1]
+            headers = buffer[starts[rows[long_enough], None] + np.array(path)]
+            alike[long_enough] = (headers == np.frombuffer(first, dtype=np.uint8)[path]).all(axis=1)
+            height, width, channels = struct.unpack_from(">HHB", first, path[-5])
+            for column, value in zip(images, (JPEG, height, width, channels), strict=True):
+                column[rows[alike]] = value
+    return alike
+
+
+def _marker_path(image: bytes) -> list[int]:
+    """Gives the positions of the bytes that lead from marker to marker to the start-of-frame, and those of its contents."""
+    path, position = [0, 1, 2], 2
+    while position + 10 < len(image) and image[position] == 0xFF:
+        code = image[position + 1]
+        if _START_OF_FRAME[code]:
+            return [*path, *range(position, position + 10)]
+        path += range(position, position + 4)
+        if _STANDALONE[code] or code == 0xFF:
+            position += 1 if code == 0xFF else 2
+        else:
+            position += 2 + int.from_bytes(image[position + 2 : position + 4], "big")
+    return []
 
 
 def _sniff_jpeg(

@@ -4,7 +4,10 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import repeat
 from typing import NoReturn, Self
+
+import numpy as np
 
 from fr_prep.errors import SourceError
 from fr_prep.sources.image_records import join_image
@@ -58,23 +61,30 @@ class ImageReader:
             first_row: the row of the first one.
         """
         rows = slice(first_row, first_row + len(targets))
-        read = os.preadv
-        numbers, offsets = self._places.file_numbers[rows].tolist(), self._places.image_offsets[rows].tolist()
-        last_number = descriptor = -1
-        for index, (target, number, offset) in enumerate(zip(targets, numbers, offsets, strict=True)):
-            if number != last_number:
-                last_number, descriptor = number, self._descriptor(number)
-            if offset < 0:
-                self._read_split(target, rows.start + index)
-                continue
-            try:
-                num_read = read(descriptor, (target,), offset)
-            except OSError as error:
-                raise SourceError(
-                    f"{self._places.path(first_row + index)}: cannot be read: {error.strerror}."
-                ) from error
-            if num_read != len(target):
-                self._raise_short(rows.start + index)
+        numbers, offsets = self._places.file_numbers[rows], self._places.image_offsets[rows]
+        begin = 0
+        for cut in [*(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(targets)]:  # runs of images from one file
+            descriptor = self._descriptor(int(numbers[begin]))
+            run = offsets[begin:cut]
+            if (run >= 0).all():
+                self._read_run(descriptor, targets[begin:cut], run.tolist(), first_row + begin)
+            else:
+                for index, offset in enumerate(run.tolist(), start=begin):
+                    if offset < 0:
+                        self._read_split(targets[index], first_row + index)
+                    else:
+                        self._read_run(descriptor, [targets[index]], [offset], first_row + index)
+            begin = cut
+
+    def _read_run(self, descriptor: int, targets: Sequence[memoryview], offsets: Sequence[int], first_row: int) -> None:
+        """Reads images of one file; no Python in the loop, which runs a million times a set."""
+        try:
+            num_read = list(map(os.preadv, repeat(descriptor), zip(targets), offsets))
+        except OSError as error:
+            raise SourceError(f"{self._places.path(first_row)}: cannot be read: {error.strerror}.") from error
+        expected = list(map(len, targets))
+        if num_read != expected:
+            self._raise_short(first_row + next(i for i in range(len(targets)) if num_read[i] != expected[i]))
 
     def _descriptor(self, number: int) -> int:
         """Opens a file, or gives it again; the one used longest ago is closed when there are many."""
