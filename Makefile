@@ -1,16 +1,24 @@
 # Each target creates and fills its own .venv; nothing but Python 3.11 or later and make is needed.
 PYTHON ?= python3
+# MXNet 1.9.1 wants NumPy 1.23, which has no wheels for a later Python.
+PYTHON311 ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+MXNET := .venv-mxnet
+CLASSIC := .venv-classic
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test check docs benchmarks clean
+.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/python demo.py
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Against real MXNet, which the tests run in an environment of its own.
+conformance: $(VENV)/.dev $(MXNET)/.installed
+	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -25,6 +33,12 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/conversion.py
 	$(BIN)/python -m pytest --benchmarks -m benchmark
 
+benchmarks-classic: $(VENV)/.dev $(CLASSIC)/.installed
+	$(BIN)/python benchmarks/against_classic.py
+
+benchmarks-scale: $(VENV)/.dev
+	$(BIN)/python benchmarks/scale.py
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; set PYTHON=python3.x"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The venv module is missing: apt install python3-venv"; exit 1; }
@@ -37,5 +51,20 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,dev]'
 	@touch $@ $(VENV)/.cpu
 
+$(MXNET)/bin/python $(CLASSIC)/bin/python:
+	@$(PYTHON311) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "MXNet needs Python 3.11, no other; set PYTHON311=/path/to/python3.11"; exit 1; }
+	@$(PYTHON311) -m venv $(@D)/..
+
+# OpenCV is what MXNet's pack_img encodes with.
+$(MXNET)/.installed: $(MXNET)/bin/python pyproject.toml
+	$(MXNET)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mxnet]' opencv-python-headless
+	$(MXNET)/bin/python -c 'import mxnet, cv2'
+	@touch $@
+
+$(CLASSIC)/.installed: $(CLASSIC)/bin/python
+	$(CLASSIC)/bin/python -m pip install --quiet --disable-pip-version-check tensorflow-cpu==2.15.1 numpy==1.23.5 mxnet==1.9.1
+	$(CLASSIC)/bin/python -c 'import mxnet, tensorflow'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist demo
+	rm -rf $(VENV) $(MXNET) $(CLASSIC) build dist demo
