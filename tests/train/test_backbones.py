@@ -4,6 +4,7 @@ import pytest
 
 from fr_train.backbones.embedding import OUTPUT_LAYERS, build_embedding_network
 from fr_train.backbones.registry import backbone_names, find_backbone
+from fr_train.backbones.restyle import ACTIVATIONS
 from fr_train.errors import ConfigError
 
 
@@ -39,6 +40,22 @@ def test_mobilefacenet_has_the_size_that_its_paper_states():
     assert 0.98e6 < trained < 1.01e6
 
 
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("iresnet18", 24.02), ("iresnet50", 43.59), ("mbf", 2.06), ("ghostnet", 3.21), ("resnet50v2", 24.57)],
+)
+def test_networks_have_the_size_that_the_field_states(name, millions):
+    network = build_embedding_network(name, embedding_size=512)
+    trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+    assert trained == pytest.approx(millions * 1e6, rel=0.002)
+
+
+@pytest.mark.parametrize("name", ["iresnet18", "mobilefacenet", "mbf", "ghostnet"])
+def test_the_fields_networks_end_in_seven_by_seven(name):
+    network = build_embedding_network(name, image_size=(112, 112), width=0.25, embedding_size=8, output="gap")
+    assert network.get_layer("pool").input.shape[1:3] == (7, 7)
+
+
 def test_a_width_factor_thins_the_network():
     sizes = [build_embedding_network("mobilefacenet", width=width).count_params() for width in (0.25, 0.5, 1.0)]
     assert sizes == sorted(sizes)
@@ -57,3 +74,47 @@ def test_an_unknown_output_layer_is_refused():
 def test_a_width_where_there_is_none_is_refused():
     with pytest.raises(ConfigError, match="no width factor"):
         build_embedding_network("resnet50v2", width=0.5)
+
+
+def test_weights_of_imagenet_that_cannot_be_had_say_where_they_come_from(monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", unreachable)
+    with pytest.raises(ConfigError, match=r"~/.keras/models"):
+        build_embedding_network("mobilenetv2", image_size=(96, 96), imagenet=True)
+
+
+def test_networks_without_weights_of_imagenet_say_which_have_some():
+    with pytest.raises(ConfigError, match="resnet50v2"):
+        build_embedding_network("mbf", imagenet=True)
+
+
+@pytest.mark.parametrize("name", ["mobilefacenet", "mobilenetv2", "ghostnet"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_any_activation_can_be_chosen_and_nothing_else_changes(name, activation):
+    def build(**options):
+        keras.utils.set_random_seed(1)
+        return build_embedding_network(name, image_size=(32, 32), width=0.25, embedding_size=8, **options)
+
+    plain, restyled = build(), build(activation=activation)
+    kernels = [[v.numpy() for v in network.trainable_variables if "kernel" in v.path] for network in (plain, restyled)]
+    for before, after in zip(*kernels, strict=True):
+        np.testing.assert_array_equal(before, after)
+    kinds = {type(layer) for layer in restyled.layers}
+    assert (keras.layers.PReLU in kinds) == (activation == "prelu")
+    assert keras.layers.ReLU not in kinds
+
+
+def test_l2_is_the_sum_of_squares_of_all_kernels():
+    network = build_embedding_network("plaincnn", image_size=(32, 32), embedding_size=8, l2=0.5)
+    kernels = [v.numpy() for v in network.trainable_variables if "kernel" in v.path]
+    assert float(sum(network.losses)) == pytest.approx(
+        sum(0.5 * np.sum(np.square(kernel)) for kernel in kernels), rel=1e-4
+    )
+    assert len(kernels) == 7
+
+
+def test_an_unknown_activation_is_refused():
+    with pytest.raises(ConfigError, match=r"model\.activation"):
+        build_embedding_network("plaincnn", activation="tanh")

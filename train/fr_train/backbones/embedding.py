@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from fr_train.backbones.registry import find_backbone
+from fr_train.backbones.registry import BackboneOptions, find_backbone
+from fr_train.backbones.restyle import restyle
 from fr_train.errors import ConfigError
 
 __all__ = ["OUTPUT_LAYERS", "build_embedding_network"]
@@ -48,7 +49,10 @@ def build_embedding_network(
     embedding_size: int = 512,
     width: float = 1.0,
     dropout: float = 0.0,
-    output: str | None = None,
+    output: str = "",
+    activation: str = "",
+    l2: float = 0.0,
+    imagenet: bool = False,
 ) -> keras.Model:
     """Builds a network that takes images as they are decoded.
 
@@ -58,13 +62,16 @@ def build_embedding_network(
         embedding_size: D.
         width: factor of the channels, where the backbone has one.
         dropout: rate in front of the embedding.
-        output: `gap`, `e` or `gdc`; None is what the field gives this backbone.
+        output: `gap`, `e` or `gdc`; empty is what the field gives this backbone.
+        activation: `relu`, `prelu` or `swish`; empty is the backbone's own.
+        l2: factor of the sum of squares of each kernel that is added to the loss.
+        imagenet: begin with weights trained on ImageNet.
 
     Returns:
         Images (B, H, W, 3) with values 0 to 255 → embeddings (B, D) float32, not normalised. (x − 127.5) / 127.5 is inside.
 
     Raises:
-        ConfigError: if a choice is unknown.
+        ConfigError: if a choice is unknown, or weights cannot be had.
     """
     backbone = find_backbone(name)
     output = output or backbone.output
@@ -72,6 +79,7 @@ def build_embedding_network(
         raise ConfigError(f"model.output: expected one of {', '.join(sorted(OUTPUT_LAYERS))}, received {output!r}.")
     images = keras.Input((*image_size, 3), name="images")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(images)
-    embedding = OUTPUT_LAYERS[output](backbone.build(scaled, width), embedding_size, dropout)
+    features = backbone.build(scaled, BackboneOptions(width=width, imagenet=imagenet))
+    embedding = OUTPUT_LAYERS[output](features, embedding_size, dropout)
     embedding = keras.layers.Activation("linear", dtype="float32", name="float32")(embedding)
-    return keras.Model(images, embedding, name=name)
+    return restyle(keras.Model(images, embedding, name=name), activation=activation, l2=l2)

@@ -7,9 +7,25 @@ from typing import Any
 
 from fr_train.errors import ConfigError
 
-__all__ = ["Backbone", "backbone_names", "find_backbone", "register_backbone"]
+__all__ = ["Backbone", "BackboneOptions", "backbone_names", "find_backbone", "register_backbone"]
 
 Features = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneOptions:
+    """What may be chosen of a network.
+
+    Attributes:
+        width: factor of the channels.
+        imagenet: begin with weights trained on ImageNet.
+    """
+
+    width: float = 1.0
+    imagenet: bool = False
+
+
+Builder = Callable[[Any, BackboneOptions], Features]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,30 +34,49 @@ class Backbone:
 
     Attributes:
         name: as configs call it.
-        build: (scaled images as a Keras tensor, width factor) → feature map (B, h, w, c).
+        builder: (images (B, H, W, 3) in [-1, 1] as a Keras tensor, options) → feature map (B, h, w, c).
         output: the output layer that the field gives it: `gap`, `e` or `gdc`.
         description: one line.
+        has_width: whether it takes a width factor.
+        has_imagenet: whether it has weights trained on ImageNet.
     """
 
     name: str
-    build: Callable[[Any, float], Features]
+    builder: Builder
     output: str
     description: str
+    has_width: bool
+    has_imagenet: bool
+
+    def build(self, images: Any, options: BackboneOptions) -> Features:
+        """Gives the feature map (B, h, w, c) of images (B, H, W, 3) in [-1, 1].
+
+        Raises:
+            ConfigError: if an option is chosen that the network does not have, or weights cannot be had.
+        """
+        if options.width != 1.0 and not self.has_width:
+            raise ConfigError(f"model.width: {self.name} has no width factor; expected 1.0, received {options.width}.")
+        if options.imagenet and not self.has_imagenet:
+            raise ConfigError(
+                f"model.imagenet: {self.name} has no weights trained on ImageNet. Choose one of "
+                f"{', '.join(name for name in backbone_names() if _BACKBONES[name].has_imagenet)}, or begin with random weights."
+            )
+        return self.builder(images, options)
 
 
 _BACKBONES: dict[str, Backbone] = {}
 
 
 def register_backbone(
-    name: str, *, output: str, description: str
-) -> Callable[[Callable[[Any, float], Features]], Callable[[Any, float], Features]]:
+    name: str, *, output: str, description: str, has_width: bool = False, has_imagenet: bool = False
+) -> Callable[[Builder], Builder]:
     """Registers the decorated function under a name."""
 
-    def register(build: Callable[[Any, float], Features]) -> Callable[[Any, float], Features]:
+    def register(builder: Builder) -> Builder:
         if name in _BACKBONES:
             raise ValueError(f"a network named {name} is registered already")
-        _BACKBONES[name] = Backbone(name=name, build=build, output=output, description=description)
-        return build
+        _BACKBONES[name] = Backbone(name, builder, output, description, has_width, has_imagenet)
+        return builder
 
     return register
 
@@ -70,4 +105,4 @@ def find_backbone(name: str) -> Backbone:
 
 def _load() -> None:
     """Imports the files in which networks are registered."""
-    from fr_train.backbones import applications, mobilefacenet, plain  # noqa: F401, PLC0415
+    from fr_train.backbones import applications, ghostnet, iresnet, mobilefacenet, plain  # noqa: F401, PLC0415

@@ -8,8 +8,9 @@ __all__ = ["models"]
 @click.command(epilog="Example: fr-train models")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON to stdout.")
 def models(as_json: bool) -> None:
-    """List the networks that --backbone takes."""
+    """List the networks that --backbone takes: output layer, what can be chosen, and what it is."""
     import json
+    from dataclasses import asdict
 
     from fr_eval.startup import import_tensorflow
     from fr_train.backbones.registry import backbone_names, find_backbone
@@ -17,8 +18,9 @@ def models(as_json: bool) -> None:
     import_tensorflow()
     found = [find_backbone(name) for name in backbone_names()]
     if as_json:
-        rows = [{"name": b.name, "output": b.output, "description": b.description} for b in found]
+        rows = [{key: value for key, value in asdict(backbone).items() if key != "builder"} for backbone in found]
         click.echo(json.dumps(rows, indent=1))
         return
     for backbone in found:
-        click.echo(f"{backbone.name:<16}output {backbone.output:<5}{backbone.description}")
+        options = [option for option in ("width", "imagenet") if getattr(backbone, f"has_{option}")]
+        click.echo(f"{backbone.name:<18}output {backbone.output:<5}{' '.join(options):<16}{backbone.description}")
