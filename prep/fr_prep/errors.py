@@ -20,19 +20,21 @@ class DamagedRecordError(SourceError):
 
     Attributes:
         offset: byte offset in the file at which the record's frame starts.
+        reason: what is wrong with it, without the file and without advice.
     """
 
-    def __init__(self, message: str, *, offset: int) -> None:
+    def __init__(self, message: str, *, offset: int, reason: str = "") -> None:
         super().__init__(message)
         self.offset = offset
+        self.reason = reason or message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_damaged_record, (str(self), self.offset))
+        return (_rebuild_damaged_record, (str(self), self.offset, self.reason))
 
 
-def _rebuild_damaged_record(message: str, offset: int) -> DamagedRecordError:
+def _rebuild_damaged_record(message: str, offset: int, reason: str) -> DamagedRecordError:
     """Lets the error cross from a worker process with its offset."""
-    return DamagedRecordError(message, offset=offset)
+    return DamagedRecordError(message, offset=offset, reason=reason)
 
 
 class OutputError(PrepError):

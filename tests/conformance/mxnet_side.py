@@ -97,6 +97,19 @@ def iterate_pictures(rec, idx, shape, label_width, part, num_parts):
     ]
 
 
+def convert(source, out, workers, label_position=0):
+    """Converts a set by `fr-prep rec2tfrecord --reader mxnet`; gives exit code and stderr."""
+    from click.testing import CliRunner
+
+    from fr_prep.cli import main
+
+    options = ["--reader", "mxnet", "--workers", str(workers), "--label-position", str(label_position)]
+    ended = CliRunner().invoke(main, ["rec2tfrecord", source, out, "--shards", "3", "--seed", "4", *options])
+    if ended.exception and not isinstance(ended.exception, SystemExit):
+        raise ended.exception
+    return ended.exit_code, ended.stderr
+
+
 def answer(request):
     """Calls the function that a request names."""
     try:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from fr_prep.errors import DamagedRecordError
-from fr_prep.sources.image_records import ImageRecords, join_image, pack_image_record, read_image_records
+from fr_prep.sources.image_records import (
+    ImageRecords,
+    join_image,
+    pack_image_record,
+    read_image_record,
+    read_image_records,
+)
 from fr_prep.sources.recordio import RecordFile
 
 MAGIC_BYTES = bytes.fromhex("0a23d7ce")
@@ -109,3 +115,32 @@ def test_a_payload_shorter_than_its_header_says_is_damaged(
     with pytest.raises(DamagedRecordError, match="image header of") as caught:
         read(pack_image_record(1.0, key=0, image=b"fine"), payload)
     assert caught.value.offset == 36
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"), [(0, [3, 4, 7, 1]), (1, [None, 5, 8, None]), (2, [None, 6, None, None])]
+)
+def test_the_label_at_a_position_is_the_class_and_nan_where_there_are_not_so_many(
+    read: Callable[..., tuple[ImageRecords, list[bytes]]], tmp_path: Path, position: int, expected: list[float | None]
+) -> None:
+    records, _ = read(
+        pack_image_record(3.0, key=1, image=b"one"),
+        pack_image_record([4.0, 5.0, 6.0], key=2, image=b"two"),
+        pack_image_record([7.0, 8.0], key=3, image=MAGIC_BYTES * 2),
+        pack_image_record([1.0], key=4),
+    )
+    with RecordFile(tmp_path / "train.rec") as file:
+        found = read_image_records(file, records.offsets, label_position=position)
+    assert [None if np.isnan(label) else label for label in found.labels.tolist()] == expected
+    assert found.image_lengths.tolist() == records.image_lengths.tolist()
+
+
+def test_a_record_is_read_whole(tmp_path: Path, write_records: Callable[..., list[int]]) -> None:
+    payloads = [
+        pack_image_record(3.0, key=1, image=b"one"),
+        pack_image_record([4.0, 5.0], key=2, image=b"abcd" + MAGIC_BYTES),
+    ]
+    offsets = write_records(tmp_path / "train.rec", payloads)
+    with RecordFile(tmp_path / "train.rec") as file:
+        assert read_image_record(file, offsets[0]) == (0, (3.0,), b"one")
+        assert read_image_record(file, offsets[1]) == (2, (4.0, 5.0), b"abcd" + MAGIC_BYTES)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fr_prep.errors import DamagedRecordError, SourceError
+from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.image_records import pack_image_record
 from fr_prep.sources.insightface import read_face_set
 from fr_prep.sources.record_files import find_record_file
@@ -163,3 +164,39 @@ def test_an_unreadable_file_is_said(make_set, tmp_path, as_nobody):
     made.rec.chmod(0)
     with pytest.raises(SourceError, match="Permission denied"):
         read_face_set(tmp_path)
+
+
+@pytest.mark.parametrize(("position", "expected"), [(0, [5, 5, 6, 6]), (1, [20, 20, 10, 10]), (2, [-1, -1, 0, 0])])
+def test_any_label_of_an_array_can_be_the_class(make_set, tmp_path, position, expected):
+    make_set(tmp_path, num_classes=2, images_per_class=2, labels=[[5.0, 20.0, -1.0], [6.0, 10.0, 0.0]])
+    found = read_face_set(tmp_path, RecordSettings(label_position=position))
+    assert found.labels.tolist() == expected
+    assert found.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            [0.0, 1.0, 2.0],
+            r"key 1: expected a label at position 2, but of labels the record holds a single one, position 0. 12 of",
+        ),
+        (
+            [[0.0, 9.0, 4.0], [1.0, 9.0], 2.0],
+            r"key 5: .* position 2, but of labels the record holds 2, from position 0 to 1. 8 of",
+        ),
+    ],
+    ids=["single", "two of three"],
+)
+def test_a_label_that_a_record_has_not_is_refused_by_key_and_number(make_set, tmp_path, labels, message):
+    make_set(tmp_path, labels=labels)
+    with pytest.raises(
+        SourceError, match=f"{message} 12 labels are like that: .* or another --label-position is its class"
+    ):
+        read_face_set(tmp_path, RecordSettings(label_position=2))
+
+
+def test_a_label_at_a_position_must_be_a_whole_number_too(make_set, tmp_path):
+    make_set(tmp_path, labels=[[0.0, 1.0], [1.0, 0.25], [2.0, 1.0]])
+    with pytest.raises(SourceError, match=r"key 5: expected a class as label, a whole number, received 0.25. 4 of 12"):
+        read_face_set(tmp_path, RecordSettings(label_position=1))

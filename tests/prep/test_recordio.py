@@ -1,6 +1,7 @@
 """Tests of the RecordIO container."""
 
 import io
+import pickle
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -208,3 +209,37 @@ def test_a_length_that_reaches_past_the_end_is_named_with_its_offset(tmp_path: P
     with RecordFile(path) as file, pytest.raises(DamagedRecordError, match="536870911 bytes long") as caught:
         file.frames_at(np.array([0, 12], dtype=np.int64))
     assert caught.value.offset == 12
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 5])
+def test_a_part_that_is_not_the_last_has_a_length_divisible_by_four(tmp_path: Path, length: int) -> None:
+    parts = frame(b"abcde"[:length], cflag=1) + frame(b"fghi", cflag=3)
+    with (
+        RecordFile(make_file(tmp_path / "train.rec", frame(b"first") + parts)) as file,
+        pytest.raises(DamagedRecordError, match=f"a length divisible by 4 of the part at byte 16.* received {length}"),
+    ):
+        file.read(16)
+
+
+@pytest.mark.parametrize("window_words", [1, 2, 3, 5, 1000])
+def test_a_stretch_is_searched_for_records_from_its_first_to_its_last_word(
+    tmp_path: Path, write_records: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch, window_words: int
+) -> None:
+    monkeypatch.setattr("fr_prep.sources.recordio.SCAN_WORDS", window_words)
+    offsets = write_records(tmp_path / "train.rec", [b"abcd", b"", b"efghijkl", b"mn", b""])
+    with RecordFile(tmp_path / "train.rec") as file:
+        for start in range(0, file.num_bytes + 4, 4):
+            for stop in range(start, file.num_bytes + 8, 4):
+                expected = [offset for offset in offsets if start <= offset < stop]
+                assert file.record_offsets(start, stop).tolist() == expected
+
+
+def test_the_reason_of_damage_names_neither_file_nor_advice(tmp_path: Path) -> None:
+    with (
+        RecordFile(make_file(tmp_path / "train.rec", frame(b"abcd"))) as file,
+        pytest.raises(DamagedRecordError) as caught,
+    ):
+        file.frames_at(np.array([4], dtype=np.int64))
+    error = pickle.loads(pickle.dumps(caught.value))  # as from a worker process
+    assert error.reason == "expected the RecordIO magic 0xced7230a at byte 4, received 0x00000004"
+    assert (str(error), error.offset) == (str(caught.value), 4)

@@ -1,7 +1,7 @@
 """`fr-prep rec2tfrecord`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -13,13 +13,54 @@ __all__ = ["rec2tfrecord"]
 @click.command(epilog="Example: fr-prep rec2tfrecord faces_emore shards --shards 128 --seed 1")
 @click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.option(
+    "--label-position",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Which label is the class, where records have several.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="End at the first damaged record, or leave such records out and list them in the manifest.",
+)
+@click.option(
+    "--reader",
+    type=click.Choice(["native", "mxnet"]),
+    default="native",
+    show_default=True,
+    help="Our own reader, or MXNet's where it is installed; they give the same shards.",
+)
 @conversion_options
-def rec2tfrecord(source: Path, out: Path, **options: Any) -> None:
+def rec2tfrecord(
+    source: Path,
+    out: Path,
+    *,
+    label_position: int,
+    on_error: Literal["fail", "skip"],
+    reader: Literal["native", "mxnet"],
+    **options: Any,
+) -> None:
     """Convert a record set into shuffled, sharded, verified TFRecords.
 
     SRC is the folder of a set (train.rec, and train.idx and property where they are there), or a .rec. OUT becomes the data set's
     folder: shards, class index, record table, manifest, and what TensorFlow Datasets reads. Images are taken over byte for byte.
     """
+    from fr_prep.pool import default_workers
+    from fr_prep.sources.face_records import RecordSettings
     from fr_prep.sources.record_set import RecordSetSource
 
-    convert(RecordSetSource(source), out, **options)
+    try:
+        settings = RecordSettings(
+            label_position=label_position,
+            on_error=on_error,
+            reader=reader,
+            num_workers=options["workers"] or default_workers(),
+            quiet=options["quiet"],
+        )
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from error
+    convert(RecordSetSource(source, settings), out, **options)

@@ -10,8 +10,10 @@ from typing import NoReturn, Self
 import numpy as np
 
 from fr_prep.errors import SourceError
+from fr_prep.pictures import encode_file
 from fr_prep.sources.image_records import join_image
-from fr_prep.sources.image_set import ImagePlaces
+from fr_prep.sources.image_set import ENCODED, THROUGH_MXNET, ImagePlaces
+from fr_prep.sources.mxnet_reader import MxnetRecordFile
 from fr_prep.sources.recordio import RecordFile
 
 __all__ = ["ImageReader"]
@@ -36,6 +38,7 @@ class ImageReader:
         self._places = places
         self._descriptors: OrderedDict[int, int] = OrderedDict()
         self._record_files: dict[int, RecordFile] = {}
+        self._mxnet_files: dict[int, MxnetRecordFile] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -102,9 +105,16 @@ class ImageReader:
 
     def _read_split(self, target: memoryview, row: int) -> None:
         number = int(self._places.file_numbers[row])
-        if number not in self._record_files:
-            self._record_files[number] = self._stack.enter_context(RecordFile(self._places.path(row)))
-        image = join_image(self._record_files[number], int(self._places.record_offsets[row]))
+        if self._places.image_offsets[row] == ENCODED:
+            image = encode_file(self._places.path(row))
+        elif self._places.image_offsets[row] == THROUGH_MXNET:
+            if number not in self._mxnet_files:
+                self._mxnet_files[number] = self._stack.enter_context(MxnetRecordFile(self._places.path(row)))
+            image = self._mxnet_files[number].read(int(self._places.record_offsets[row])).image
+        else:
+            if number not in self._record_files:
+                self._record_files[number] = self._stack.enter_context(RecordFile(self._places.path(row)))
+            image = join_image(self._record_files[number], int(self._places.record_offsets[row]))
         if len(image) != len(target):
             self._raise_short(row)
         target[:] = image

@@ -1,6 +1,6 @@
 """The images of a source as they are handed around, whatever the source is: a `.rec`, class folders, or shards."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from fr_prep.pool import WorkerPool
 
-__all__ = ["SPLIT_RECORD", "ImagePlaces", "ImageSet", "ImageSource", "LeftOut", "Property"]
+__all__ = ["ENCODED", "SPLIT_RECORD", "THROUGH_MXNET", "ImagePlaces", "ImageSet", "ImageSource", "LeftOut", "Property"]
 
-SPLIT_RECORD = -1  # in place of an image's offset: the record is split into parts, which must be joined
+# In place of an image's offset:
+SPLIT_RECORD = -1  # the record is split into parts, which must be joined
+ENCODED = -2  # the file is a picture that becomes a PNG, which the length is of
+THROUGH_MXNET = -3  # the record is to be read by MXNet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +28,12 @@ class ImagePlaces:
         files: the files that images are read from.
         file_numbers: (n,) int64, which of the files.
         record_offsets: (n,) int64, byte offset of the record in its file; 0 where a file is one image.
-        image_offsets: (n,) int64, byte offset of the image in its file, or `SPLIT_RECORD`.
+        image_offsets: (n,) int64, byte offset of the image in its file, or `SPLIT_RECORD`, `ENCODED` or `THROUGH_MXNET`.
         image_lengths: (n,) int64, bytes of the image.
     """
 
     folder: Path
-    files: tuple[str, ...]
+    files: Sequence[str]
     file_numbers: NDArray[np.int64]
     record_offsets: NDArray[np.int64]
     image_offsets: NDArray[np.int64]
@@ -61,6 +64,8 @@ class ImagePlaces:
 
     def describe(self, row: int) -> str:
         """Says where an image lies, for an error."""
+        if self.image_offsets[row] in (0, ENCODED):  # the file is the image
+            return str(self.path(row))
         return f"{self.path(row)}, record at byte {int(self.record_offsets[row])}"
 
 
@@ -101,6 +106,9 @@ class ImageSet:
         class_names: names by source label, where the source has names.
         property: what the `property` file says, if there is one.
         num_other_records: header and identity records, which hold no image.
+        validation: (n,) bool, the images of a validation split that is kept; None lets the plan divide the images.
+        origin: what else the manifest is to say of the source; JSON values.
+        stamp: a digest of what else must be the same where a conversion is resumed; the manifest does not say it.
         left_out: damaged records that were skipped.
         warnings: what is odd about the set, each a sentence.
     """
@@ -113,6 +121,9 @@ class ImageSet:
     class_names: Mapping[int, str] = field(default_factory=dict)
     property: Property | None = None
     num_other_records: int = 0
+    validation: NDArray[np.bool_] | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    stamp: str = ""
     left_out: tuple[LeftOut, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
@@ -131,6 +142,10 @@ class ImageSource(Protocol):
         Raises:
             SourceError: if the source is not there.
         """
+        ...
+
+    def arguments(self) -> dict[str, Any]:
+        """Gives the choices about its reading that the result depends on, for the manifest; JSON values."""
         ...
 
     def start_digests(self, pool: "WorkerPool") -> Callable[[], list[dict[str, Any]]]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fr_prep.errors import SourceError
 
-__all__ = ["read_record_index", "write_record_index"]
+__all__ = ["read_entries", "read_record_index", "sort_entries", "write_record_index"]
 
 MOVE_AWAY = "Move the .idx away to have the .rec scanned."
 _LINE = re.compile(rb"\s*\d+\s+\d+\s*")
@@ -27,6 +27,11 @@ def read_record_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]
         SourceError: if the file is unreadable or empty, a line does not hold two whole numbers, or a key or an offset stands
             there twice.
     """
+    return sort_entries(path, *read_entries(path))
+
+
+def read_entries(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Reads keys and byte offsets, each (n,) int64, in the order of the lines; otherwise as `read_record_index`."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -38,7 +43,17 @@ def read_record_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     numbers = np.fromstring(text, dtype=np.int64, sep=" ")  # parses text in C, whatever the white space
     if numbers.max() == np.iinfo(np.int64).max:  # what larger numbers are clamped to
         raise SourceError(f"{path}: expected numbers below 2^63. {MOVE_AWAY}")
-    keys, offsets = numbers[0::2], numbers[1::2]
+    return numbers[0::2], numbers[1::2]
+
+
+def sort_entries(
+    path: Path, keys: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorts entries by offset.
+
+    Raises:
+        SourceError: if a key or an offset is there twice.
+    """
     order = np.argsort(offsets, kind="stable")
     keys, offsets = keys[order], offsets[order]
     for name, values in (("key", np.sort(keys)), ("byte offset", offsets)):

@@ -1,13 +1,15 @@
 """A `.rec` set as a source of images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fr_prep.digests import crc32c_of_file, sha256_of_file
+from fr_prep.errors import DamagedRecordError
 from fr_prep.pool import WorkerPool
+from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.image_set import ImageSet
 from fr_prep.sources.insightface import read_face_set
 from fr_prep.sources.record_files import set_files
@@ -21,13 +23,19 @@ class RecordSetSource:
 
     Attributes:
         path: the set's folder, or its `.rec`.
+        settings: how it is to be read.
     """
 
     path: Path
+    settings: RecordSettings = field(default_factory=RecordSettings)
 
     def files(self) -> tuple[Path, ...]:
         """Gives the `.rec`, then what stands beside it."""
         return set_files(self.path)
+
+    def arguments(self) -> dict[str, Any]:
+        """Gives how the set is read: the label position, what becomes of damaged records, and by which reader."""
+        return self.settings.arguments()
 
     def start_digests(self, pool: WorkerPool) -> Callable[[], list[dict[str, Any]]]:
         """Starts a CRC-32C of the `.rec`, which has the bulk; the small files get a SHA-256."""
@@ -45,4 +53,9 @@ class RecordSetSource:
 
     def read(self) -> ImageSet:
         """Reads the index of the set."""
-        return read_face_set(self.path)
+        try:
+            return read_face_set(self.path, self.settings)
+        except DamagedRecordError as error:
+            raise DamagedRecordError(
+                f"{error} Or leave out what is damaged, by --on-error skip.", offset=error.offset, reason=error.reason
+            ) from error

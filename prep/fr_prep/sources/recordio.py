@@ -5,13 +5,14 @@ there into parts; the reader joins them and puts the magic back. So the magic on
 starts a frame, and a whole file can be scanned without following lengths.
 """
 
+import errno
 import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ MAGIC_BYTES = struct.pack("<I", MAGIC)
 WHOLE, FIRST, MIDDLE, LAST = range(4)
 WINDOW_BYTES = 64 << 20
 SCAN_WORDS = WINDOW_BYTES // 4
+_MADV_POPULATE_READ = 22  # of Linux 5.14
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +97,52 @@ class RecordFile:
         """
         cuts = np.flatnonzero(np.diff(offsets // WINDOW_BYTES)) + 1
         for run in np.split(offsets, cuts):
+            if len(run):
+                self._map_pages(int(run[0]), int(run[-1]) + mmap.PAGESIZE)
             yield run
             self.unmap_pages()
+
+    def _map_pages(self, start: int, stop: int) -> None:
+        """Maps a stretch of the file at once, where Linux can: what cannot be read is an error here, and kills the process later.
+
+        Raises:
+            SourceError: if it cannot be read.
+        """
+        first, past_last = max(start, 0) & -mmap.PAGESIZE, min(stop, self.num_bytes)
+        try:
+            if first < past_last and hasattr(self._map, "madvise"):
+                self._map.madvise(_MADV_POPULATE_READ, first, past_last - first)
+        except OSError as error:
+            if error.errno == errno.EFAULT:
+                raise SourceError(
+                    f"{self.path}: cannot be read between byte {first} and {past_last}: the disk fails there, or the file was cut "
+                    "short meanwhile. Copy it again."
+                ) from error
 
     def unmap_pages(self) -> None:
         """Gives back the memory of the pages that were touched; they are mapped again when they are needed."""
         if hasattr(self._map, "madvise"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
-    def record_offsets(self) -> NDArray[np.int64]:
+    def magics(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.int64]]:
+        """Yields the byte offsets from `start` to `stop` at which the magic stands on a 4-byte step, a stretch at a time.
+
+        In a sound file a frame starts at each. Whatever is read there meanwhile is unmapped with its stretch.
+        """
+        last = len(self.words) - 1  # behind the magic there must be a length
+        for first in range(start // 4, last if stop is None else min(-(-stop // 4), last), SCAN_WORDS):
+            past_last = min(first + SCAN_WORDS, last if stop is None else min(-(-stop // 4), last))
+            self._map_pages(first * 4, past_last * 4 + 4)
+            yield (np.flatnonzero(self.words[first:past_last] == MAGIC).astype(np.int64) + first) * 4
+            self.unmap_pages()
+
+    def record_offsets(self, start: int = 0, stop: int | None = None) -> NDArray[np.int64]:
         """Finds where records start, by looking for the magic at every 4-byte step.
 
         Returns:
             (n,) int64 byte offsets of whole records and of first parts, in file order.
         """
-        found = []
-        for start in range(0, len(self.words), SCAN_WORDS):
-            positions = np.flatnonzero(self.words[start : start + SCAN_WORDS] == MAGIC).astype(np.int64) + start
-            positions = positions[positions + 1 < len(self.words)]
-            cflags = self.words[positions + 1] >> 29
-            found.append(positions[(cflags == WHOLE) | (cflags == FIRST)] * 4)
-            self.unmap_pages()
+        found = [offsets[self.words[offsets // 4 + 1] >> 29 <= FIRST] for offsets in self.magics(start, stop)]
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
     def frames_at(self, offsets: NDArray[np.int64]) -> Frames:
@@ -125,49 +152,44 @@ class RecordFile:
             offsets: (n,) int64 byte offsets at which records are said to start.
 
         Raises:
-            DamagedRecordError: for the first offset that is outside the file or at which no record starts, and for the first
-                frame that reaches past the end of the file.
+            DamagedRecordError: for the first offset that is outside the file or at which no record starts, or whose frame
+                reaches past the end of the file.
         """
         outside = (offsets < 0) | (offsets > self.num_bytes - FRAME_HEADER.size) | (offsets % 4 != 0)
         if outside.any():
-            offset = int(offsets[np.argmax(outside)])
-            raise DamagedRecordError(
-                f"{self.path}: expected a record at byte {offset}, but that is "
-                + (f"outside the file of {self.num_bytes} bytes" if offset % 4 == 0 else "no multiple of 4")
-                + ". The .idx belongs to another .rec, or the .rec was cut short: copy both again, or move the .idx away to "
-                "have the .rec scanned.",
-                offset=offset,
-            )
+            self._raise_no_record(int(offsets[np.argmax(outside)]))
         words = offsets // 4
-        wrong = self.words[words] != MAGIC
-        if wrong.any():
-            first = int(np.argmax(wrong))
-            raise DamagedRecordError(
-                f"{self.path}: expected the RecordIO magic 0x{MAGIC:08x} at byte {int(offsets[first])}, "
-                f"received 0x{int(self.words[words[first]]):08x}. The .idx belongs to another .rec, or the .rec is damaged: "
-                "copy both again, or move the .idx away to have the .rec scanned.",
-                offset=int(offsets[first]),
-            )
         lrec = self.words[words + 1]
         cflags, lengths = (lrec >> 29).astype(np.uint32), (lrec & MAX_RECORD_BYTES).astype(np.int64)
         ends = offsets + FRAME_HEADER.size + ((lengths + 3) & ~3)
-        inner = cflags > FIRST
-        if inner.any():
-            offset = int(offsets[np.argmax(inner)])
-            raise DamagedRecordError(
-                f"{self.path}: expected the start of a record at byte {offset}, received a later part of a split record. "
-                "Move the .idx away to have the .rec scanned.",
-                offset=offset,
-            )
-        past = ends > self.num_bytes
-        if past.any():
-            first = int(np.argmax(past))
-            raise DamagedRecordError(
-                f"{self.path}: the record at byte {int(offsets[first])} says that it is {int(lengths[first])} bytes long, but "
-                f"the file ends at byte {self.num_bytes}. It was cut short: copy it again.",
-                offset=int(offsets[first]),
-            )
+        wrong = (self.words[words] != MAGIC) | (cflags > FIRST) | (ends > self.num_bytes)
+        if wrong.any():
+            self._raise_no_record(int(offsets[np.argmax(wrong)]))
         return Frames(offsets=offsets, cflags=cflags, lengths=lengths, ends=ends)
+
+    def _raise_no_record(self, offset: int) -> NoReturn:
+        advice = (
+            "The .idx belongs to another .rec, or the .rec is damaged: copy both again, or move the .idx away to have the .rec "
+            "scanned."
+        )
+        if offset % 4 or not 0 <= offset <= self.num_bytes - FRAME_HEADER.size:
+            where = "no multiple of 4" if offset % 4 else f"outside the file of {self.num_bytes} bytes"
+            raise self.damage(offset, f"expected a record at byte {offset}, but that is {where}", advice)
+        magic, lrec = FRAME_HEADER.unpack_from(self._map, offset)
+        cflag, length = lrec >> 29, lrec & MAX_RECORD_BYTES
+        if magic != MAGIC:
+            reason = f"expected the RecordIO magic 0x{MAGIC:08x} at byte {offset}, received 0x{magic:08x}"
+        elif cflag > FIRST:
+            part = "a later part of a split record" if cflag <= LAST else f"an unknown continuation flag, {cflag}"
+            reason = f"expected the start of a record at byte {offset}, received {part}"
+        else:
+            reason = f"the record at byte {offset} says that it is {length} bytes long, but the file ends at byte {self.num_bytes}"
+            advice = "It was cut short: copy it again."
+        raise self.damage(offset, reason, advice)
+
+    def damage(self, offset: int, reason: str, advice: str) -> DamagedRecordError:
+        """Makes the error for what is wrong with the record at `offset`."""
+        return DamagedRecordError(f"{self.path}: {reason}. {advice}", offset=offset, reason=reason)
 
     def parts_at(self, offset: int) -> Iterator[tuple[int, int]]:
         """Yields (payload offset, length) of each part of the record that starts at `offset`.
@@ -178,21 +200,31 @@ class RecordFile:
         position, expected = offset, (WHOLE, FIRST)
         while True:
             if position + FRAME_HEADER.size > self.num_bytes:
-                raise DamagedRecordError(
-                    f"{self.path}: the record at byte {offset} needs a further part at byte {position}, where the file ends. "
+                raise self.damage(
+                    offset,
+                    f"the record at byte {offset} needs a further part at byte {position}, where the file ends",
                     "It was cut short: copy it again.",
-                    offset=offset,
                 )
+            self._map_pages(position, position + FRAME_HEADER.size)
             magic, lrec = FRAME_HEADER.unpack_from(self._map, position)
             cflag, length = lrec >> 29, lrec & MAX_RECORD_BYTES
             start = position + FRAME_HEADER.size
             if magic != MAGIC or cflag not in expected or start + length > self.num_bytes:
-                raise DamagedRecordError(
-                    f"{self.path}: in the record at byte {offset}, expected a frame with a continuation flag of "
+                raise self.damage(
+                    offset,
+                    f"in the record at byte {offset}, expected a frame with a continuation flag of "
                     f"{' or '.join(map(str, expected))} at byte {position}, received magic 0x{magic:08x}, flag {cflag}, "
-                    f"length {length} in a file of {self.num_bytes} bytes. Copy the file again.",
-                    offset=offset,
+                    f"length {length} in a file of {self.num_bytes} bytes",
+                    "Copy the file again.",
                 )
+            if cflag in (FIRST, MIDDLE) and length % 4:
+                raise self.damage(
+                    offset,
+                    f"in the record at byte {offset}, expected a length divisible by 4 of the part at byte {position}, which is "
+                    f"not the last, received {length}",
+                    "Copy the file again.",
+                )
+            self._map_pages(start, start + length)
             yield start, length
             if cflag in (WHOLE, LAST):
                 return

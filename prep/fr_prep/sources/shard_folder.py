@@ -33,6 +33,10 @@ class ShardFolderSource:
         """Gives the manifest, what stands beside the shards, and the shards."""
         return tuple(self.path / name for name in _read(self.path).file_names()[::-1])
 
+    def arguments(self) -> dict[str, Any]:
+        """None of its own."""
+        return {}
+
     def start_digests(self, pool: WorkerPool) -> Callable[[], list[dict[str, Any]]]:
         """Starts checking the SHA-256 of every file, so that no damaged byte is handed on; the manifest stands for all."""
         manifest = _read(self.path)
