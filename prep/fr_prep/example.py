@@ -1,4 +1,4 @@
-"""The `tf.train.Example` of a face: encoded for many records at once, and read back.
+"""The `tf.train.Example` of a face, encoded for many records at once; `example_reader` reads it back.
 
 Features, in the order of a deterministic serialisation (keys sorted): `image` (bytes), `label` (dense class), `source_key`,
 `source_label`. The bytes are those of `tf.train.Example(...).SerializeToString(deterministic=True)`.
@@ -8,17 +8,15 @@ A record is `head, image, tail`. What stands around the images of many records i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INTEGER_FEATURES", "Envelopes", "Face", "encode_envelopes", "measure_envelopes", "parse_example"]
+__all__ = ["IMAGE_FEATURE", "INTEGER_FEATURES", "Envelopes", "encode_envelopes", "measure_envelopes"]
 
 IMAGE_FEATURE = "image"
 INTEGER_FEATURES = ("label", "source_key", "source_label")
 
-_LENGTH_DELIMITED = 2
 _TAG_1, _TAG_2, _TAG_3 = b"\x0a", b"\x12", b"\x1a"  # fields 1, 2 and 3, each length-delimited
 
 
@@ -153,104 +151,3 @@ def _join_columns(parts: Sequence[bytes | tuple[NDArray[np.int64], int]], num_ro
             matrix[:, column + byte] = (values >> np.uint64(7 * byte)).astype(np.uint8) & np.uint8(0x7F) | more
         column += width
     return matrix
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """One record of a shard.
-
-    Attributes:
-        image: the encoded image.
-        label: the dense class.
-        source_key: the record's key in the source.
-        source_label: the class as the source numbers it.
-    """
-
-    image: memoryview
-    label: int
-    source_key: int
-    source_label: int
-
-
-def parse_example(data: memoryview) -> Face:
-    """Reads a serialised `tf.train.Example`, whatever the order of its features.
-
-    Raises:
-        ValueError: if it is no Example with exactly one value of each of the features; says what is wrong.
-    """
-    try:
-        values = dict(_iterate_features(data))
-        return Face(
-            image=_single_bytes(values["image"]),
-            **{name: _single_integer(values[name]) for name in INTEGER_FEATURES},
-        )
-    except KeyError as error:
-        raise ValueError(
-            f"expected features image, {', '.join(INTEGER_FEATURES)}; {error.args[0]} is missing"
-        ) from error
-    except IndexError as error:
-        raise ValueError(
-            "expected a serialised tf.train.Example, received bytes that end in the middle of one"
-        ) from error
-
-
-def _iterate_features(data: memoryview) -> Sequence[tuple[str, memoryview]]:
-    found = []
-    for number, features in _iterate_fields(data):
-        if number != 1:
-            continue
-        for entry_number, entry in _iterate_fields(features):
-            if entry_number == 1:
-                fields = dict(_iterate_fields(entry))
-                found.append((bytes(fields[1]).decode("utf-8"), fields[2]))
-    return found
-
-
-def _iterate_fields(data: memoryview) -> list[tuple[int, memoryview]]:
-    """Splits a message into its length-delimited fields; the features of a face have no others."""
-    fields, position = [], 0
-    while position < len(data):
-        tag, position = _read_varint(data, position)
-        if tag & 7 != _LENGTH_DELIMITED:
-            raise ValueError(f"expected length-delimited fields, received wire type {tag & 7}")
-        length, position = _read_varint(data, position)
-        if position + length > len(data):
-            raise ValueError(f"expected a field of {length} bytes, received {len(data) - position}")
-        fields.append((tag >> 3, data[position : position + length]))
-        position += length
-    return fields
-
-
-def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-        if shift > 63:
-            raise ValueError("expected a varint of at most 10 bytes")
-
-
-def _single(feature: memoryview, kind: Literal["bytes_list", "int64_list"]) -> memoryview:
-    fields = _iterate_fields(feature)
-    if [number for number, _ in fields] != [{"bytes_list": 1, "int64_list": 3}[kind]]:
-        raise ValueError(f"expected a feature of kind {kind}")
-    values = _iterate_fields(fields[0][1])
-    if len(values) != 1:
-        raise ValueError(f"expected one value in a {kind}, received {len(values)}")
-    return values[0][1]
-
-
-def _single_bytes(feature: memoryview) -> memoryview:
-    return _single(feature, "bytes_list")
-
-
-def _single_integer(feature: memoryview) -> int:
-    packed = _single(feature, "int64_list")
-    value, end = _read_varint(packed, 0)
-    if end != len(packed):
-        raise ValueError("expected one value in an int64_list, received several")
-    return value - (1 << 64) if value >= 1 << 63 else value

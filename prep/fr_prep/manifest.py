@@ -12,30 +12,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fr_prep.digests import sha256_of_text
 from fr_prep.errors import ShardError
 from fr_prep.files import is_folder
 from fr_prep.images import ImageKind
 from fr_prep.labels import ClassIndex
-from fr_prep.manifest_check import check_manifest
+from fr_prep.manifest_check import check_manifest, check_pairs_manifest
 from fr_prep.record_table import RECORDS_FILE
 from fr_prep.shards import ShardResult
 from fr_prep.tfds_files import DATASET_INFO_FILE, FEATURES_FILE, LABEL_NAMES_FILE
 
 __all__ = [
     "CLASS_INDEX_FILE",
+    "FACES",
     "FORMAT_VERSION",
+    "KINDS",
     "MANIFEST_FILE",
+    "VERIFICATION_PAIRS",
     "Manifest",
     "class_index_csv",
     "image_summary",
+    "manifest_digest",
+    "manifest_text",
     "read_manifest",
     "shard_name",
     "split_entry",
+    "verification_bin_name",
 ]
 
 FORMAT_VERSION = 1
+FACES, VERIFICATION_PAIRS = KINDS = ("faces", "verification pairs")
 MANIFEST_FILE = "manifest.json"
 CLASS_INDEX_FILE = "classes.csv"
+_NO_DIGEST = "0" * 64
 OTHER_TABLES = (LABEL_NAMES_FILE, DATASET_INFO_FILE, FEATURES_FILE)
 FEATURES = {
     "image": "bytes, an encoded image",
@@ -63,6 +72,11 @@ class Manifest:
         return str(self.content["name"])
 
     @property
+    def kind(self) -> str:
+        """What the set is: `FACES`, also where it does not say, or `VERIFICATION_PAIRS`, which have no classes."""
+        return str(self.content.get("kind", FACES))
+
+    @property
     def num_classes(self) -> int:
         """Dense classes."""
         return int(self.content["num_classes"])
@@ -82,15 +96,20 @@ class Manifest:
 
     def tables(self) -> dict[str, str]:
         """The files beside the shards, with their SHA-256."""
-        ours = (self.content["class_index"], self.content["record_table"])
+        keys = ("class_index", "record_table", "verification_bin")
+        ours = [self.content[key] for key in keys if key in self.content]
         return {**{table["file"]: table["sha256"] for table in ours}, **self.content["tensorflow_datasets"]}
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path, *, kinds: Sequence[str] = (FACES,)) -> Manifest:
     """Reads the manifest of a data set.
 
+    Args:
+        folder: the data set's folder.
+        kinds: the kinds of sets that will do; `KINDS` are all.
+
     Raises:
-        ShardError: if it is missing, is no JSON, lacks something, or is of a later format.
+        ShardError: if it is missing, is no JSON, lacks something, or is of a later format or another kind.
     """
     path = folder / MANIFEST_FILE
     if not is_folder(folder):
@@ -114,11 +133,17 @@ def read_manifest(folder: Path) -> Manifest:
             )
         if version != FORMAT_VERSION or isinstance(version, bool):
             raise ValueError(f"format_version: expected {FORMAT_VERSION}, received {str(version)[:40]}")
-        check_manifest(
-            content,
-            tables={"class_index": CLASS_INDEX_FILE, "record_table": RECORDS_FILE},
-            other_tables=OTHER_TABLES,
-        )
+        kind = content.get("kind", FACES)
+        if kind in KINDS and kind not in kinds:
+            raise ShardError(f"{folder}: expected a set of {' or '.join(kinds)}, received {kind}. Give another folder.")
+        if kind == VERIFICATION_PAIRS:
+            check_pairs_manifest(content, other_tables=OTHER_TABLES[1:])
+        else:
+            check_manifest(
+                content,
+                tables={"class_index": CLASS_INDEX_FILE, "record_table": RECORDS_FILE},
+                other_tables=OTHER_TABLES,
+            )
     except OSError as error:
         raise ShardError(f"{path}: cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
@@ -126,9 +151,29 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(folder=folder, content=content)
 
 
+def manifest_text(content: Mapping[str, Any]) -> str:
+    """Gives a manifest as it stands in its file; its last key, `sha256`, vouches for every byte of it."""
+    text = json.dumps({**content, "sha256": _NO_DIGEST}, indent=1) + "\n"
+    return _replace_last(text, _NO_DIGEST, manifest_digest(text, _NO_DIGEST))
+
+
+def manifest_digest(text: str, stated: str) -> str:
+    """Gives the SHA-256 of a manifest's text with zeros in place of the digest that is stated in it."""
+    return sha256_of_text(_replace_last(text, stated, _NO_DIGEST))
+
+
+def _replace_last(text: str, old: str, new: str) -> str:
+    return new.join(text.rsplit(old, 1)) if old else text
+
+
 def shard_name(name: str, split: str, index: int, num_shards: int) -> str:
     """Gives a shard's file name, as TensorFlow Datasets names it."""
     return f"{name}-{split}.tfrecord-{index:05d}-of-{num_shards:05d}"
+
+
+def verification_bin_name(name: str) -> str:
+    """Gives the file name of the verification bin of a data set's validation split."""
+    return f"{name}-validation.bin"
 
 
 def class_index_csv(classes: ClassIndex, images_per_split: Mapping[str, Sequence[int]], names: Sequence[str]) -> str:
@@ -161,13 +206,12 @@ def image_summary(kinds: Counter[ImageKind]) -> dict[str, Any]:
     }
 
 
-def split_entry(results: Sequence[ShardResult], classes: range) -> dict[str, Any]:
-    """Makes a split's entry of the manifest from its shards and the range of its classes."""
+def split_entry(results: Sequence[ShardResult], classes: range | None = None) -> dict[str, Any]:
+    """Makes a split's entry of the manifest from its shards and the range of its classes, where it has classes."""
     return {
         "num_images": sum(result.num_records for result in results),
         "num_bytes": sum(result.num_bytes for result in results),
-        "first_class": classes.start,
-        "num_classes": len(classes),
+        **({} if classes is None else {"first_class": classes.start, "num_classes": len(classes)}),
         "shards": [
             {"file": r.file, "num_records": r.num_records, "num_bytes": r.num_bytes, "sha256": r.sha256}
             for r in results

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["check_manifest"]
+__all__ = ["check_manifest", "check_pairs_manifest"]
 
 LARGEST = (1 << 63) - 1
 SPLITS = ("train", "validation")
@@ -16,7 +16,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def check_manifest(content: Any, *, tables: Mapping[str, str], other_tables: tuple[str, ...]) -> None:
-    """Checks a manifest of format version 1.
+    """Checks a manifest of faces, of format version 1.
 
     Args:
         content: the parsed JSON.
@@ -27,6 +27,8 @@ def check_manifest(content: Any, *, tables: Mapping[str, str], other_tables: tup
         ValueError: says at which key what was expected and what was received.
     """
     manifest = _table(content, "manifest")
+    if manifest.get("kind", "faces") != "faces":
+        raise ValueError(f"kind: expected faces or verification pairs, received {str(manifest['kind'])[:40]!r}")
     name = _text(manifest, "name", _NAME)
     num_images = _integer(manifest, "num_images", 1)
     _integer(manifest, "num_classes", 1, num_images)
@@ -48,6 +50,43 @@ def check_manifest(content: Any, *, tables: Mapping[str, str], other_tables: tup
         if table.get("file") != file:
             raise ValueError(f"{key}.file: expected {file}, received {table.get('file')!r}")
         _text(table, "sha256", _SHA256, f"{key}.")
+    if "verification_bin" in manifest:
+        table = _table(manifest["verification_bin"], "verification_bin")
+        if table.get("file") != f"{name}-validation.bin":
+            raise ValueError(f"verification_bin.file: expected {name}-validation.bin, received {table.get('file')!r}")
+        _text(table, "sha256", _SHA256, "verification_bin.")
+        _integer(table, "num_pairs", 1, where="verification_bin.")
+    _check_others(manifest, other_tables)
+    _check_descriptions(manifest)
+
+
+def check_pairs_manifest(content: Any, *, other_tables: tuple[str, ...]) -> None:
+    """Checks a manifest of verification pairs, of format version 1.
+
+    Args:
+        content: the parsed JSON.
+        other_tables: the names of the files that TensorFlow Datasets reads.
+
+    Raises:
+        ValueError: says at which key what was expected and what was received.
+    """
+    manifest = _table(content, "manifest")
+    name = _text(manifest, "name", _NAME)
+    num_pairs = _integer(manifest, "num_pairs", 1)
+    _integer(manifest, "num_same", 0, num_pairs)
+    splits = _table(_get(manifest, "splits"), "splits")
+    if set(splits) != {"test"}:
+        raise ValueError(f"splits: expected test, received {', '.join(map(str, splits)) or 'none'}")
+    num_images = _check_split(_table(splits["test"], "splits.test"), "splits.test", f"{name}-test")
+    if not 2 * num_pairs == num_images == _integer(manifest, "num_images", 2):
+        raise ValueError(f"num_images: expected {2 * num_pairs}, two a pair, received {num_images} in the shards")
+    _check_others(manifest, other_tables)
+    _check_kinds(manifest)
+    for key in ("source", "tool", "arguments", "features"):
+        _table(_get(manifest, key), key)
+
+
+def _check_others(manifest: Mapping[str, Any], other_tables: tuple[str, ...]) -> None:
     others = _table(_get(manifest, "tensorflow_datasets"), "tensorflow_datasets")
     if set(others) != set(other_tables):
         raise ValueError(
@@ -55,7 +94,6 @@ def check_manifest(content: Any, *, tables: Mapping[str, str], other_tables: tup
         )
     for key in other_tables:
         _text(others, key, _SHA256, "tensorflow_datasets.")
-    _check_descriptions(manifest)
 
 
 def _check_split(split: Mapping[str, Any], where: str, stem: str) -> int:
@@ -78,10 +116,7 @@ def _check_split(split: Mapping[str, Any], where: str, stem: str) -> int:
 
 def _check_descriptions(manifest: Mapping[str, Any]) -> None:
     """What is only shown must at least have its type."""
-    image = _table(_get(manifest, "image"), "image")
-    for index, kind in enumerate(_list(image, "kinds", "image.")):
-        for key in ("height", "width", "channels", "num_images"):
-            _integer(_table(kind, f"image.kinds[{index}]"), key, 0, where=f"image.kinds[{index}].")
+    _check_kinds(manifest)
     dropped = _table(_get(manifest, "dropped"), "dropped")
     for key in ("num_classes", "num_images"):
         _integer(dropped, key, 0, where="dropped.")
@@ -92,6 +127,13 @@ def _check_descriptions(manifest: Mapping[str, Any]) -> None:
         _table(_get(manifest, key), key)
     if not all(isinstance(warning, str) for warning in _list(manifest, "warnings")):
         raise ValueError("warnings: expected sentences")
+
+
+def _check_kinds(manifest: Mapping[str, Any]) -> None:
+    image = _table(_get(manifest, "image"), "image")
+    for index, kind in enumerate(_list(image, "kinds", "image.")):
+        for key in ("height", "width", "channels", "num_images"):
+            _integer(_table(kind, f"image.kinds[{index}]"), key, 0, where=f"image.kinds[{index}].")
 
 
 def _get(table: Mapping[str, Any], key: str) -> Any:

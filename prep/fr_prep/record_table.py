@@ -32,27 +32,28 @@ def table_rows(task: ShardTask) -> NDArray[np.void]:
     return rows
 
 
-def read_record_table(folder: Path, num_records: int) -> NDArray[np.void]:
+def read_record_table(folder: Path, num_records: int, *, rows: slice | None = None) -> NDArray[np.void]:
     """Reads the record table of a data set.
 
     Args:
         folder: the data set's folder.
         num_records: how many rows the manifest promises.
+        rows: which of them to give, all by default; the others are not held in memory.
 
     Returns:
-        (num_records,) `RECORD_TYPE`.
+        (n,) `RECORD_TYPE`.
 
     Raises:
         ShardError: if it is missing or something else.
     """
     path = folder / RECORDS_FILE
     try:
-        table: NDArray[np.void] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        table: NDArray[np.void] = np.load(path, mmap_mode=rows and "r", allow_pickle=False)
+    except Exception as error:  # a damaged header goes through Python's tokenizer, which raises what it likes
         raise ShardError(f"{path}: cannot be read ({error}). Convert the set again.") from error
     if table.dtype != RECORD_TYPE or table.shape != (num_records,):
         raise ShardError(
             f"{path}: expected {num_records} rows of {', '.join(RECORD_TYPE.names or ())}, received an array of shape "
             f"{table.shape} and type {table.dtype}. Convert the set again."
         )
-    return table
+    return table if rows is None else np.array(table[rows])

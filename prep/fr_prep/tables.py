@@ -35,6 +35,7 @@ def write_tables(
     results: Mapping[str, Sequence[ShardResult]],
     records: NDArray[np.void],
     arguments: Mapping[str, Any],
+    verification_bin: Mapping[str, Any] | None = None,
 ) -> manifests.Manifest:
     """Writes class index, record table, label names, the files of TensorFlow Datasets, and the manifest.
 
@@ -46,6 +47,7 @@ def write_tables(
         results: split → its shards, in order.
         records: the record table.
         arguments: those that the result depends on; `name`, `seed` and `shuffle` among them.
+        verification_bin: file, digest and pairs of the bin of the validation split, if there is one.
 
     Raises:
         OSError: if they cannot be written.
@@ -62,16 +64,18 @@ def write_tables(
         DATASET_INFO_FILE: json.dumps(dataset_info(arguments["name"], results), indent=1),
         FEATURES_FILE: json.dumps(
             features_json(
-                classes.num_classes,
                 height=summary["height"],
                 width=summary["width"],
                 encoding=encodings[0] if len(encodings) == 1 else "",
+                num_classes=classes.num_classes,
+                integers=("source_key", "source_label"),
             ),
             indent=1,
         ),
     }
     content = {
         "format_version": manifests.FORMAT_VERSION,
+        "kind": manifests.FACES,
         "tool": {"name": "fr-toolkit", "version": tool_version()},
         "name": arguments["name"],
         "num_classes": classes.num_classes,
@@ -86,6 +90,7 @@ def write_tables(
         },
         "record_table": {"file": RECORDS_FILE, "sha256": _write_records(folder / RECORDS_FILE, records)},
         "class_index": {"file": manifests.CLASS_INDEX_FILE, "sha256": sha256_of_text(class_index)},
+        **({"verification_bin": dict(verification_bin)} if verification_bin else {}),
         "tensorflow_datasets": {file: sha256_of_text(texts[file]) for file in manifests.OTHER_TABLES},
         "dropped": {
             "num_classes": len(classes.dropped_labels),
@@ -103,11 +108,12 @@ def write_tables(
             "num_images": len(images.keys),
             "num_other_records": images.num_other_records,
             "files": list(source_files),
+            **images.origin,
         },
         "arguments": dict(arguments),
         "warnings": [*images.warnings, *_image_warnings(summary, images.property)],
     }
-    texts[manifests.MANIFEST_FILE] = json.dumps(content, indent=1) + "\n"
+    texts[manifests.MANIFEST_FILE] = manifests.manifest_text(content)
     for file, text in texts.items():
         write_text(folder / file, text)
     return manifests.Manifest(folder=folder, content=content)

@@ -12,8 +12,17 @@ FEATURES_FILE = "features.json"
 LABEL_NAMES_FILE = "label.labels.txt"
 
 
-def dataset_info(name: str, splits: Mapping[str, Sequence[ShardResult]]) -> dict[str, Any]:
-    """Makes `dataset_info.json`: protobuf JSON, 64-bit integers as strings, as TensorFlow Datasets 4.9 reads it."""
+def dataset_info(
+    name: str, splits: Mapping[str, Sequence[ShardResult]], *, supervised: tuple[str, str] | None = ("image", "label")
+) -> dict[str, Any]:
+    """Makes `dataset_info.json`: protobuf JSON, 64-bit integers as strings, as TensorFlow Datasets 4.9 reads it.
+
+    Args:
+        name: the data set's name.
+        splits: split → its shards, in order.
+        supervised: the features that `as_supervised=True` gives; None where it is of no use.
+    """
+    keys = {"supervisedKeys": {"tuple": {"items": [{"featureKey": key} for key in supervised]}}} if supervised else {}
     return {
         "name": name,
         "version": "1.0.0",
@@ -25,12 +34,27 @@ def dataset_info(name: str, splits: Mapping[str, Sequence[ShardResult]]) -> dict
             }
             for split, results in splits.items()
         ],
-        "supervisedKeys": {"tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}},
+        **keys,
     }
 
 
-def features_json(num_classes: int, *, height: int | None, width: int | None, encoding: str) -> dict[str, Any]:
-    """Makes `features.json` of TensorFlow Datasets. A size that differs from image to image is -1."""
+def features_json(
+    *,
+    height: int | None,
+    width: int | None,
+    encoding: str,
+    num_classes: int | None = None,
+    integers: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Makes `features.json` of TensorFlow Datasets.
+
+    Args:
+        height: of the images; None where it differs from image to image.
+        width: likewise.
+        encoding: `jpeg` or `png`, or empty where it differs.
+        num_classes: of the feature `label`; None where there is none.
+        integers: the names of the other features.
+    """
     features = "tensorflow_datasets.core.features."
     integer = {
         "pythonClassName": f"{features}scalar.Scalar",
@@ -41,17 +65,17 @@ def features_json(num_classes: int, *, height: int | None, width: int | None, en
         "dtype": "uint8",
         "encodingFormat": encoding,
     }
+    label = {
+        "pythonClassName": f"{features}class_label_feature.ClassLabel",
+        "classLabel": {"numClasses": str(num_classes)},
+    }
     return {
         "pythonClassName": f"{features}features_dict.FeaturesDict",
         "featuresDict": {
             "features": {
                 "image": {"pythonClassName": f"{features}image_feature.Image", "image": image},
-                "label": {
-                    "pythonClassName": f"{features}class_label_feature.ClassLabel",
-                    "classLabel": {"numClasses": str(num_classes)},
-                },
-                "source_key": integer,
-                "source_label": integer,
+                **({} if num_classes is None else {"label": label}),
+                **dict.fromkeys(integers, integer),
             }
         },
     }

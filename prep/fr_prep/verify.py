@@ -1,142 +1,186 @@
-"""Checking a data set against its manifest: every byte, every record, every count."""
+"""Checking a data set: every byte, every record, every count, and on demand every image and the source."""
 
-import csv
-import hashlib
-import mmap
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fr_prep.digests import sha256_of_file
 from fr_prep.errors import ShardError
-from fr_prep.example import parse_example
-from fr_prep.manifest import CLASS_INDEX_FILE, Manifest, read_manifest
-from fr_prep.pool import run_tasks
-from fr_prep.tfrecord import iterate_records
+from fr_prep.images import ImageKind
+from fr_prep.manifest import FACES, KINDS, MANIFEST_FILE, Manifest, read_manifest
+from fr_prep.pool import WorkerPool
+from fr_prep.problems import KEPT_PER_FILE, Problem, ProblemLog
+from fr_prep.record_check import make_record_check, shard_entries
+from fr_prep.shard_check import ShardCheck, check_shard, describe_kind
+from fr_prep.table_check import open_tables
 
-__all__ = ["Verification", "verify_dataset"]
+if TYPE_CHECKING:
+    from fr_prep.source_check import SourceCheck
+
+__all__ = ["Verification", "check_dataset", "verify_dataset"]
+
+_LISTED = 50
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What was checked and found sound."""
+    """What was checked, and what is wrong.
 
-    num_shards: int
-    num_records: int
-    num_bytes: int
-    num_classes: int
+    Attributes:
+        num_shards: shards that the manifest names.
+        num_records: records that could be read.
+        num_bytes: bytes of all shards, as the manifest has them.
+        num_classes: dense classes; None in a set of verification pairs.
+        num_problems: how many things are wrong; none in a sound set.
+        problems: what is wrong; of each file the first few.
+        warnings: what is odd about the folder.
+    """
 
+    num_shards: int = 0
+    num_records: int = 0
+    num_bytes: int = 0
+    num_classes: int | None = None
+    num_problems: int
+    problems: list[Problem]
+    warnings: list[str] = field(default_factory=list)
 
-@dataclass(frozen=True, slots=True)
-class _ShardCheck:
-    problem: str | None
-    images_per_class: NDArray[np.int64]
+    @classmethod
+    def without_manifest(cls, error: ShardError) -> Self:
+        """Gives what can be said where no manifest can be read."""
+        return cls(num_problems=1, problems=[Problem(file=MANIFEST_FILE, problem=str(error))])
+
+    def require_sound(self, folder: Path) -> None:
+        """Refuses a set in which anything is wrong.
+
+        Raises:
+            ShardError: lists what is wrong, and where.
+        """
+        if not self.problems:
+            return
+        lines = [f"{folder}: {self.num_problems:,} problem{'s' if self.num_problems > 1 else ''} found."]
+        lines += map(str, self.problems[:_LISTED])
+        if self.num_problems >= len(lines):
+            lines.append(
+                f"… and {self.num_problems - len(lines) + 1:,} more; --json lists {KEPT_PER_FILE} of each file."
+            )
+        lines.append("Copy what is damaged again from where it is whole, or convert the set again.")
+        raise ShardError("\n".join(lines))
 
 
 def verify_dataset(folder: Path, *, num_workers: int = 1, quiet: bool = False) -> Verification:
-    """Checks shards (size, CRCs, SHA-256, counts, class ranges), class index and manifest.
+    """Checks a data set as `check_dataset` does, and refuses it if anything is wrong.
 
-    All shards are checked, whatever is found in one; the error lists what is wrong in each.
+    Raises:
+        ShardError: if anything is not as the manifest says; lists what and where.
+    """
+    found = check_dataset(folder, num_workers=num_workers, quiet=quiet)
+    found.require_sound(folder)
+    return found
+
+
+def check_dataset(
+    folder: Path, *, num_workers: int = 1, decode: bool = False, source: Path | None = None, quiet: bool = False
+) -> Verification:
+    """Checks a data set against its manifest, all of it, whatever is found.
+
+    That is: size, SHA-256, CRCs and number of records of each shard; the form of each record, its class, and its row in the record
+    table; the counts of the class index; the digest of each file beside the shards, and of the manifest itself.
 
     Args:
         folder: the data set's folder.
         num_workers: processes.
+        decode: decode every image, and compare encoding and size with what the manifest says.
+        source: compare image, key and source label of every record with those of this set.
         quiet: no progress bar.
 
     Raises:
-        ShardError: if anything is not as the manifest says; names shard, record and byte offset.
+        ShardError: if there is no manifest, or none that can be used.
+        SourceError: if the source cannot be read.
+        WorkerError: if a worker process died.
     """
-    manifest = read_manifest(folder)
-    shards = manifest.shards()
-    by_shard: dict[int, str] = {}
-    found = np.zeros(manifest.num_classes, dtype=np.int64)
-    tasks = [partial(_check_shard, folder / shard["file"], shard, manifest.num_classes) for shard in shards]
-    num_bytes = sum(shard["num_bytes"] for shard in shards)
-    with tqdm(total=num_bytes, unit="B", unit_scale=True, desc="Verifying", disable=quiet or None) as bar:
-        for position, check in run_tasks(tasks, num_workers=num_workers):
-            bar.update(shards[position]["num_bytes"])
-            found += check.images_per_class
-            if check.problem:
-                by_shard[position] = check.problem
-    problems = [by_shard[position] for position in sorted(by_shard)]
-    problems += _check_tables(manifest, None if problems else found)
-    if problems:
-        listed = "\n".join(problems)
-        raise ShardError(f"{folder}: {len(problems)} problem{'s' if len(problems) > 1 else ''} found.\n{listed}")
-    return Verification(len(shards), int(found.sum()), num_bytes, manifest.num_classes)
+    manifest = read_manifest(folder, kinds=KINDS)
+    tables, problems = open_tables(manifest)
+    log = ProblemLog(problems)
+    entries, record_check = shard_entries(manifest), make_record_check(manifest, tables)
+    promised_kinds, found_kinds = _promised_kinds(manifest), Counter[ImageKind]()
+    kinds = frozenset(promised_kinds) if decode else None
+    tasks = (
+        partial(check_shard, folder / entry.file, entry.promised, names=record_check.names, kinds=kinds)
+        for entry in entries
+    )
+    num_records, complete, num_bytes = 0, True, sum(entry.promised["num_bytes"] for entry in entries)
+    with (
+        WorkerPool(num_workers) as pool,
+        tqdm(total=num_bytes, unit="B", unit_scale=True, desc="Verifying", disable=quiet or None) as bar,
+    ):
+        comparison = _start_comparison(source, manifest, pool, num_workers) if source else None
+        for entry, check in zip(entries, _in_order(pool.run(tasks)), strict=True):
+            log.add(record_check.add(entry, check))
+            if comparison:
+                log.add(comparison.compare(entry.file, check.records))
+            num_records += len(check.records)
+            complete &= check.complete
+            found_kinds += check.image_kinds
+            bar.update(entry.promised["num_bytes"])
+        if comparison:
+            log.add(comparison.finish(complete=complete))
+    if complete:
+        log.add(record_check.finish())
+    if found_kinds.total() == manifest.num_images and found_kinds != promised_kinds:
+        problem = f"expected images of {_describe(found_kinds)}, as in the shards, received {_describe(promised_kinds)}"
+        log.add([Problem(file=MANIFEST_FILE, problem=problem)])
+    return Verification(
+        num_shards=len(entries),
+        num_records=num_records,
+        num_bytes=num_bytes,
+        num_classes=manifest.num_classes if manifest.kind == FACES else None,
+        num_problems=log.num_problems,
+        problems=log.in_order(manifest.file_names()),
+        warnings=_find_strangers(manifest),
+    )
 
 
-def _check_shard(path: Path, promised: Mapping[str, Any], num_classes: int) -> _ShardCheck:
-    labels: list[int] = []
-    try:
-        with (
-            path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-            memoryview(mapped) as shard,
-        ):
-            problem = _find_problem(shard, path.name, promised, num_classes, labels)
-    except FileNotFoundError:
-        problem = f"{path.name}: is missing. Convert the set again."
-    except (OSError, ValueError) as error:
-        problem = f"{path.name}: cannot be read: {error}. Convert the set again."
-    return _ShardCheck(problem, np.bincount(np.array(labels, dtype=np.int64), minlength=num_classes))
+def _start_comparison(source: Path, manifest: Manifest, pool: WorkerPool, num_workers: int) -> "SourceCheck":
+    from fr_prep.source_check import SourceCheck  # noqa: PLC0415  its pandas takes as long as half a gigabyte of shards
+
+    return SourceCheck(source, manifest, pool, num_workers=num_workers)
 
 
-def _find_problem(
-    shard: memoryview, name: str, promised: Mapping[str, Any], num_classes: int, labels: list[int]
-) -> str | None:
-    """Gives the first problem of a shard, or None; appends the label of each sound record."""
-    if len(shard) != promised["num_bytes"]:
-        return f"{name}: expected {promised['num_bytes']} bytes, received {len(shard)}. Convert the set again."
-    records: Iterator[tuple[int, memoryview]] = iterate_records(shard, name=name)
-    try:
-        for offset, data in records:
-            try:
-                label = parse_example(data).label
-            except ValueError as error:
-                return f"{name}: record {len(labels)} at byte {offset}: {error}. Convert the set again."
-            finally:
-                data.release()
-            if not 0 <= label < num_classes:
-                return (
-                    f"{name}: record {len(labels)} at byte {offset}: expected a class from 0 to {num_classes - 1}, "
-                    f"received {label}. Convert the set again."
-                )
-            labels.append(label)
-    except ShardError as error:
-        return str(error)
-    if len(labels) != promised["num_records"]:
-        return f"{name}: expected {promised['num_records']} records, received {len(labels)}. Convert the set again."
-    digest = hashlib.sha256(shard).hexdigest()
-    if digest != promised["sha256"]:
-        return f"{name}: expected SHA-256 {promised['sha256']}, received {digest}. Convert the set again."
-    return None
+def _in_order(results: Iterator[tuple[int, ShardCheck]]) -> Iterator[ShardCheck]:
+    """Gives results by position, so that nothing depends on which worker is the faster one."""
+    early: dict[int, ShardCheck] = {}
+    following = 0
+    for position, result in results:
+        early[position] = result
+        while following in early:
+            yield early.pop(following)
+            following += 1
 
 
-def _check_tables(manifest: Manifest, images_per_class: NDArray[np.int64] | None) -> list[str]:
-    """Checks the files beside the shards, and the class index against the counts that were found."""
-    for name, digest in manifest.tables().items():
-        path = manifest.folder / name
-        if not path.is_file():
-            return [f"{name}: is missing. Convert the set again."]
-        if sha256_of_file(path) != digest:
-            return [f"{name}: differs from what the manifest says (SHA-256). Convert the set again."]
-    file = CLASS_INDEX_FILE
-    rows = list(csv.DictReader((manifest.folder / file).read_text(encoding="utf-8").splitlines()))
-    if [int(row["class"]) for row in rows] != list(range(manifest.num_classes)):
-        return [f"{file}: expected classes 0 to {manifest.num_classes - 1}, one a line. Convert the set again."]
-    if images_per_class is not None:
-        stated = np.array([int(row["num_images"]) for row in rows])
-        wrong = np.flatnonzero(stated != images_per_class)
-        if len(wrong):
-            return [
-                f"{file}: class {wrong[0]} should have {stated[wrong[0]]} images, the shards hold "
-                f"{images_per_class[wrong[0]]} ({len(wrong)} such classes). Convert the set again."
-            ]
-    return []
+def _promised_kinds(manifest: Manifest) -> Counter[ImageKind]:
+    kinds = manifest.content["image"]["kinds"]
+    return Counter(
+        {
+            ImageKind(str(kind.get("encoding")), kind["height"], kind["width"], kind["channels"]): kind["num_images"]
+            for kind in kinds
+        }
+    )
+
+
+def _describe(kinds: Counter[ImageKind]) -> str:
+    return ", ".join(f"{count} {describe_kind(kind)}" for kind, count in sorted(kinds.items()))
+
+
+def _find_strangers(manifest: Manifest) -> list[str]:
+    """Names files that whoever goes by names alone would take for shards of the set."""
+    known = set(manifest.file_names())
+    names = sorted(path.name for path in manifest.folder.glob(f"{manifest.name}-*.tfrecord*"))
+    return [
+        f"{name} is no part of the set, though its name looks like that of a shard. Move it away."
+        for name in names
+        if name not in known
+    ]

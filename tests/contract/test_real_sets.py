@@ -13,7 +13,7 @@ import pytest
 
 from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.errors import SourceError
-from fr_prep.example import parse_example
+from fr_prep.example_reader import parse_example
 from fr_prep.manifest import read_manifest
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.bins import read_verification_bin

@@ -1,22 +1,26 @@
 """Makers of small sets, and readers of what becomes of them. All are functions that fixtures of the whole session hand out."""
 
 import base64
+import ctypes
 import hashlib
 import io
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fr_prep.example import parse_example
-from fr_prep.manifest import read_manifest
+from fr_prep.example_reader import parse_example
+from fr_prep.manifest import manifest_text, read_manifest
 from fr_prep.sources.image_records import pack_image_record
 from fr_prep.sources.record_index import write_record_index
 from fr_prep.sources.recordio import RecordWriter
@@ -86,6 +90,14 @@ def _drawn_image(number: int, *, height: int = 32, width: int = 32, image_format
     pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+def _soft_image(number: int, *, quality: int = 92) -> bytes:
+    """A picture of soft clouds, 112 x 112: perceptual hashes of one number are close at any quality, those of others far."""
+    pixels = np.random.default_rng(number).integers(0, 256, (10, 10, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((112, 112), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
@@ -168,6 +180,21 @@ def _digest_files(folder: Path) -> dict[str, str]:
     }
 
 
+def _seal_set(folder: Path, change: Callable[[dict[str, Any]], object] = lambda content: None) -> None:
+    """Changes a manifest and makes it vouch for all files as they are now: a lie that no size and no digest betrays."""
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for split in content["splits"].values():
+        for shard in split["shards"]:
+            data = (folder / shard["file"]).read_bytes()
+            shard.update(num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        split["num_bytes"] = sum(shard["num_bytes"] for shard in split["shards"])
+    for entry in (content[key] for key in ("class_index", "record_table") if key in content):
+        entry["sha256"] = hashlib.sha256((folder / entry["file"]).read_bytes()).hexdigest()
+    change(content)
+    path.write_text(manifest_text(content), encoding="utf-8")
+
+
 @cache
 def _script() -> str:
     return str(Path(sys.executable).with_name("fr-prep"))
@@ -186,6 +213,30 @@ def _run_prep(
         check=False,
         **keywords,  # type: ignore[call-overload]
     )
+
+
+def _killed_at(step: int, function: Callable[[], object]) -> bool:
+    """Runs a function in a process that is killed before its `step`-th change to a file or folder; False if it had fewer."""
+    pid = os.fork()
+    if pid:
+        return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    left = step
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in {"os.rename", "os.remove", "os.rmdir", "os.mkdir"} or (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT
+        ):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        sys.addaudithook(hook)
+        function()
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 @pytest.fixture(scope="session")
@@ -214,6 +265,11 @@ def drawn_image() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
+def soft_image() -> Callable[..., bytes]:
+    return _soft_image
+
+
+@pytest.fixture(scope="session")
 def make_set() -> Callable[..., MadeSet]:
     return _make_set
 
@@ -234,6 +290,25 @@ def digest_files() -> Callable[[Path], dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
+def split_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set: two shards with 3 records each of the classes 0 to 2, and one for validation with 2 records of class 3."""
+    from fr_prep.build import BuildSettings, build_dataset
+    from fr_prep.plan import PlanSettings
+    from fr_prep.sources.record_set import RecordSetSource
+
+    folder = tmp_path_factory.mktemp("split")
+    _make_set(folder / "set", num_classes=4, images_per_class=2, labels=[7, 8, 9, 12])
+    plan = PlanSettings(num_shards=2, seed=1, validation_fraction=0.25, split_by="identity")
+    build_dataset(RecordSetSource(folder / "set"), folder / "out", settings=BuildSettings(plan=plan, quiet=True))
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def seal_set() -> Callable[..., None]:
+    return _seal_set
+
+
+@pytest.fixture(scope="session")
 def script() -> str:
     return _script()
 
@@ -243,8 +318,23 @@ def run_prep() -> Callable[..., subprocess.CompletedProcess[str]]:
     return _run_prep
 
 
+@pytest.fixture(scope="session")
+def killed_at() -> Callable[[int, Callable[[], object]], bool]:
+    return _killed_at
+
+
 @pytest.fixture
-def as_nobody() -> None:
-    """Permissions mean nothing to root, so tests of them need another user."""
-    if os.geteuid() == 0:
+def as_nobody() -> Iterator[None]:
+    """Has permissions stop this process, also where it is root's: takes the capabilities away that pass them over."""
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    header, before = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if not hasattr(libc, "capget") or libc.capget(header, before):
         pytest.skip("permissions do not stop root")
+    dac_override, dac_read_search = 1 << 1, 1 << 2
+    effective, *others = before
+    libc.capset(header, (ctypes.c_uint32 * 6)(effective & ~dac_override & ~dac_read_search, *others))
+    yield
+    libc.capset(header, before)

@@ -10,7 +10,7 @@ import pytest
 from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.describe import describe
 from fr_prep.errors import PrepError, ShardError
-from fr_prep.manifest import read_manifest
+from fr_prep.manifest import manifest_text, read_manifest
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.verify import verify_dataset
@@ -34,7 +34,7 @@ def copy(sound, tmp_path):
 def edit_manifest(folder, change):
     content = json.loads((folder / "manifest.json").read_text())
     change(content)
-    (folder / "manifest.json").write_text(json.dumps(content))
+    (folder / "manifest.json").write_text(manifest_text(content))
 
 
 def first_shard(content):
@@ -194,7 +194,7 @@ def test_any_value_anywhere_in_a_manifest_is_sound_or_a_shard_error(copy, use):
             del target[last]
         else:
             target[last] = rng.choice(ODD_VALUES)
-        (copy / "manifest.json").write_text(json.dumps(content))
+        (copy / "manifest.json").write_text(manifest_text(content))
         try:
             use(copy)
         except PrepError:

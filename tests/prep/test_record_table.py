@@ -1,6 +1,8 @@
 """The record table of a data set."""
 
 import json
+import random
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -46,6 +48,26 @@ def test_what_is_no_table_is_an_error(shards, content):
     (shards / RECORDS_FILE).write_bytes(content)
     with pytest.raises(ShardError, match=r"records\.npy"):
         read_record_table(shards, 12)
+
+
+def test_any_damage_to_the_header_is_found_or_changes_nothing(shards):
+    whole = (shards / RECORDS_FILE).read_bytes()
+    table = read_record_table(shards, 12)
+    rng = random.Random(11)
+    for place in range(256):
+        damaged = bytearray(whole)
+        damaged[place % 128] ^= rng.randrange(1, 256)
+        (shards / RECORDS_FILE).write_bytes(damaged)
+        with suppress(ShardError):
+            assert (read_record_table(shards, 12) == table).all()
+
+
+def test_rows_can_be_read_without_the_others(shards):
+    table = read_record_table(shards, 12)
+    assert read_record_table(shards, 12, rows=slice(3, 7)).tolist() == table[3:7].tolist()
+    assert len(read_record_table(shards, 12, rows=slice(0))) == 0
+    with pytest.raises(ShardError, match="expected 11 rows"):
+        read_record_table(shards, 11, rows=slice(0))
 
 
 def test_a_table_of_another_kind_or_length_is_an_error(shards):

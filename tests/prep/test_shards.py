@@ -151,7 +151,7 @@ def test_what_is_no_receipt_is_a_value_error(text):
 
 
 def test_labels_and_keys_of_any_size_are_written(make_set, read_faces, tmp_path):
-    from fr_prep.example import parse_example
+    from fr_prep.example_reader import parse_example
     from fr_prep.tfrecord import iterate_records
 
     make_set(tmp_path / "set")

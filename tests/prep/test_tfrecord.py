@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fr_prep.errors import ShardError
-from fr_prep.tfrecord import iterate_records, mask_crcs, masked_crc32c, record_headers
+from fr_prep.tfrecord import (
+    find_frames,
+    find_header,
+    iterate_records,
+    mask_crcs,
+    masked_crc32c,
+    record_headers,
+    sound_length,
+)
 
 
 def make_frame(data: bytes) -> bytes:
@@ -100,3 +108,39 @@ def test_a_length_near_two_to_the_64_is_no_overflow() -> None:
     length = (2**64 - 1).to_bytes(8, "little")
     with pytest.raises(ShardError, match="18446744073709551615 bytes"):
         read_all(length + masked_crc32c(length).to_bytes(4, "little") + b"data")
+
+
+@given(payloads=st.lists(st.binary(max_size=300), max_size=6), rest=st.binary(max_size=11))
+@settings(max_examples=60, deadline=None)
+def test_all_frames_are_found_up_to_what_is_none(payloads: list[bytes], rest: bytes) -> None:
+    shard = b"".join(map(make_frame, payloads)) + rest
+    frames = find_frames(np.frombuffer(shard, dtype=np.uint8))
+    assert [shard[start:end] for start, end in zip(frames.starts, frames.ends, strict=True)] == payloads
+    assert frames.sound.all()
+    assert frames.end == len(shard) - len(rest)
+
+
+def test_frames_with_damaged_data_are_told_apart_and_those_behind_a_damaged_length_are_none() -> None:
+    shard = bytearray(b"".join(map(make_frame, (b"a", b"b", b"c", b"d"))))
+    shard[17 + 12] ^= 1
+    shard[2 * 17 + 3] ^= 1
+    frames = find_frames(np.frombuffer(bytes(shard), dtype=np.uint8))
+    assert (frames.starts.tolist(), frames.sound.tolist(), frames.end) == ([12, 29], [True, False], 34)
+
+
+def test_a_header_is_found_anywhere_also_across_the_steps_of_the_search() -> None:
+    header = make_frame(b"x" * 300)[:12]
+    for place in (0, 1, 50, 65_524, 65_525, 65_530, 65_535, 65_536, 65_537, 131_071, 140_000):
+        data = np.zeros(140_012, dtype=np.uint8)
+        data[place : place + 12] = np.frombuffer(header, dtype=np.uint8)
+        assert find_header(data, 0) == place
+        assert find_header(data, place) == place
+        assert find_header(data, place + 1) is None
+        assert sound_length(data, place) == 300
+
+
+def test_nothing_is_found_in_random_bytes() -> None:
+    data = np.random.default_rng(4).integers(0, 256, 200_000, dtype=np.uint8)
+    data[::3] = 0
+    assert find_header(data, 0) is None
+    assert [sound_length(data[:length], 0) for length in (0, 11, 12)] == [None] * 3

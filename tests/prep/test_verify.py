@@ -1,134 +1,89 @@
-import json
-import shutil
+"""`fr-prep verify` as a whole. See also test_shard_check, test_table_check, test_record_check and test_source_check."""
 
+import json
+import random
+import shutil
+from dataclasses import asdict
+
+import numpy as np
 import pytest
 
 from fr_prep.build import BuildSettings, build_dataset
-from fr_prep.errors import ShardError
+from fr_prep.errors import PrepError, ShardError
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.verify import verify_dataset
+from fr_prep.tfrecord import find_frames
+from fr_prep.verify import check_dataset, verify_dataset
 
-
-@pytest.fixture(scope="module")
-def sound(make_set, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("verify")
-    made = make_set(folder / "set", num_classes=2, images_per_class=2)
-    settings = BuildSettings(plan=PlanSettings(num_shards=2, seed=1), quiet=True)
-    build_dataset(RecordSetSource(folder / "set"), folder / "out", settings=settings)
-    assert len(made.records) == 4
-    return folder / "out"
+NAMES = ["faces-train.tfrecord-00000-of-00002", "faces-train.tfrecord-00001-of-00002"]
+VALIDATION = "faces-validation.tfrecord-00000-of-00001"
 
 
 @pytest.fixture
-def copy(sound, tmp_path):
-    shutil.copytree(sound, tmp_path / "copy")
+def copy(split_shards, tmp_path):
+    shutil.copytree(split_shards, tmp_path / "copy")
     return tmp_path / "copy"
 
 
-def shard(folder, index=0):
-    return folder / f"faces-train.tfrecord-0000{index}-of-00002"
+def flip(path, place, mask=0x10):
+    content = bytearray(path.read_bytes())
+    content[place] ^= mask
+    path.write_bytes(content)
 
 
-def edit_manifest(folder, change):
-    content = json.loads((folder / "manifest.json").read_text())
-    change(content)
-    (folder / "manifest.json").write_text(json.dumps(content))
-
-
-def one_record_more(manifest):
-    manifest["num_images"] += 1
-    manifest["splits"]["train"]["num_images"] += 1
-    manifest["splits"]["train"]["shards"][0]["num_records"] += 1
+def frames_of(path):
+    """(first byte, past the last byte) of each record's frame."""
+    frames = find_frames(np.fromfile(path, dtype=np.uint8))
+    return [(start - 12, end + 4) for start, end in zip(frames.starts.tolist(), frames.ends.tolist(), strict=True)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_sound_set_is_said_to_be_sound(sound, workers):
-    found = verify_dataset(sound, num_workers=workers, quiet=True)
-    assert (found.num_shards, found.num_records, found.num_classes) == (2, 4, 2)
+@pytest.mark.parametrize("decode", [False, True])
+def test_a_sound_set_is_said_to_be_sound(split_shards, workers, decode):
+    found = check_dataset(split_shards, num_workers=workers, decode=decode, quiet=True)
+    assert (found.problems, found.warnings) == ([], [])
+    assert (found.num_shards, found.num_records, found.num_classes) == (3, 8, 4)
+    assert found.num_bytes == sum(path.stat().st_size for path in split_shards.glob("*.tfrecord*"))
 
 
-def test_every_flipped_byte_of_a_shard_is_found_and_placed(copy):
-    path = shard(copy)
-    whole = path.read_bytes()
-    for place in range(len(whole)):
-        flipped = bytearray(whole)
-        flipped[place] ^= 0x10
-        path.write_bytes(flipped)
-        with pytest.raises(ShardError, match=r"00000-of-00002: record [01] at byte \d+"):
-            verify_dataset(copy, quiet=True)
+@pytest.mark.slow
+def test_every_flipped_byte_of_every_file_of_a_set_is_found(copy):
+    """All of the set's bytes, one after the other, each with a mask of its own: some 8,000 damaged sets."""
+    rng = random.Random(8)
+    num_flips = 0
+    for path in sorted(copy.iterdir()):
+        whole = path.read_bytes()
+        for place in range(len(whole)):
+            flip(path, place, rng.randrange(1, 256))
+            with pytest.raises(ShardError):
+                verify_dataset(copy, quiet=True)
+            path.write_bytes(whole)
+            num_flips += 1
+    assert num_flips == sum(path.stat().st_size for path in copy.iterdir()) > 8000
+    verify_dataset(copy, quiet=True)
 
 
-def test_every_flipped_byte_of_the_class_index_is_found(copy):
-    path = copy / "classes.csv"
-    whole = path.read_bytes()
-    for place in range(len(whole)):
-        flipped = bytearray(whole)
-        flipped[place] ^= 0x02
-        path.write_bytes(flipped)
-        with pytest.raises(ShardError, match=r"classes\.csv"):
-            verify_dataset(copy, quiet=True)
+def test_what_is_not_there_or_no_file_is_said(copy):
+    (copy / NAMES[0]).unlink()
+    (copy / NAMES[1]).unlink()
+    (copy / NAMES[1]).mkdir()
+    (copy / "classes.csv").unlink()
+    (copy / "features.json").unlink()
+    (copy / "features.json").mkdir()
+    assert [str(problem) for problem in check_dataset(copy, quiet=True).problems] == [
+        f"{NAMES[0]}: is missing",
+        f"{NAMES[1]}: cannot be read: Is a directory",
+        "classes.csv: is missing",
+        "features.json: cannot be read: Is a directory",
+    ]
 
 
-def test_damage_in_several_shards_is_listed_for_each(copy):
-    for index in (0, 1):
-        content = bytearray(shard(copy, index).read_bytes())
-        content[-1] ^= 1
-        shard(copy, index).write_bytes(content)
-    with pytest.raises(ShardError, match=r"2 problems found\.\n.*00000-of.*\n.*00001-of"):
-        verify_dataset(copy, num_workers=2, quiet=True)
-
-
-def test_a_missing_a_short_and_a_swapped_shard_are_found(copy):
-    first, second = shard(copy, 0).read_bytes(), shard(copy, 1).read_bytes()
-    shard(copy, 0).unlink()
-    with pytest.raises(ShardError, match="00000-of-00002: is missing"):
-        verify_dataset(copy, quiet=True)
-    shard(copy, 0).write_bytes(first[:-5])
-    with pytest.raises(ShardError, match=rf"expected {len(first)} bytes, received {len(first) - 5}"):
-        verify_dataset(copy, quiet=True)
-    shard(copy, 0).write_bytes(b"")
-    with pytest.raises(ShardError, match="00000-of-00002"):
-        verify_dataset(copy, quiet=True)
-    shard(copy, 0).write_bytes(second)
-    shard(copy, 1).write_bytes(first)
-    with pytest.raises(ShardError, match="2 problems"):
-        verify_dataset(copy, quiet=True)
-
-
-@pytest.mark.parametrize("name", ["classes.csv", "label.labels.txt", "features.json", "dataset_info.json"])
-def test_a_missing_file_beside_the_shards_is_found(copy, name):
-    (copy / name).unlink()
-    with pytest.raises(ShardError, match=name):
-        verify_dataset(copy, quiet=True)
-
-
-def claim_one_class(manifest):
-    manifest["num_classes"] = manifest["splits"]["train"]["num_classes"] = 1
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda m: m["splits"]["train"]["shards"][0].update(num_records=3), "expected 5, the sum of the shards"),
-        (one_record_more, "expected 3 records, received 2"),
-        (lambda m: m["splits"]["train"]["shards"][0].update(sha256="0" * 64), "expected SHA-256 0000"),
-        (claim_one_class, "expected a class from 0 to 0"),
-        (lambda m: m.update(num_classes=3), "expected classes 0 to 2"),
-        (
-            lambda m: m["splits"]["train"]["shards"][0].update(file="../../etc/passwd"),
-            r"shards\[0\]\.file: expected faces-train",
-        ),
-        (lambda m: m.update(format_version=2), "format version 1 or older, received 2"),
-        (lambda m: m.pop("splits"), "is no manifest"),
-        (lambda m: m.update(splits=[1]), "is no manifest"),
-        (lambda m: m.update(num_classes="x"), "is no manifest"),
-    ],
-)
-def test_a_manifest_that_promises_otherwise_is_found(copy, change, message):
-    edit_manifest(copy, change)
-    with pytest.raises(ShardError, match=message):
-        verify_dataset(copy, quiet=True)
+def test_the_outcome_does_not_depend_on_the_workers(copy):
+    for name in (*NAMES, VALIDATION):
+        flip(copy / name, 40)
+    outcomes = [check_dataset(copy, num_workers=workers, quiet=True) for workers in (1, 2, 3)]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0].num_problems == 3
 
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
@@ -136,3 +91,98 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
         verify_dataset(tmp_path, quiet=True)
     with pytest.raises(ShardError, match="no such folder"):
         verify_dataset(tmp_path / "nothing", quiet=True)
+
+
+def test_files_that_look_like_shards_of_the_set_are_warned_of(copy):
+    names = ["faces-train.tfrecord-00002-of-00003", "faces-validation.tfrecord-00000-of-00001.incomplete"]
+    for name in [*names, "other-train.tfrecord-00000-of-00001"]:
+        (copy / name).write_bytes(b"x")
+    found = check_dataset(copy, quiet=True)
+    assert found.problems == []
+    assert [warning.split()[0] for warning in found.warnings] == names
+
+
+def test_random_damage_never_passes_and_is_never_another_error(copy):
+    """Bytes flipped, lost, added or moved, in any file, in one to three places."""
+    rng = random.Random(10)
+    files = sorted(copy.iterdir())
+    for _ in range(200):
+        path = rng.choice(files)
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        for _ in range(rng.randrange(1, 4)):
+            place = rng.randrange(len(damaged))
+            match rng.randrange(4):
+                case 0:
+                    damaged[place] ^= 1 << rng.randrange(8)
+                case 1:
+                    del damaged[place : place + rng.randrange(1, 50)]
+                case 2:
+                    damaged[place:place] = rng.randbytes(rng.randrange(1, 50))
+                case 3:
+                    damaged[place : place + 30] = bytes(30)
+        path.write_bytes(damaged)
+        if damaged != whole:
+            with pytest.raises(PrepError):
+                verify_dataset(copy, quiet=True)
+        path.write_bytes(whole)
+    verify_dataset(copy, quiet=True)
+
+
+def test_the_command_says_that_a_set_is_sound(split_shards, run_prep):
+    ended = run_prep("verify", "out", "--decode", "--source", "set", cwd=split_shards.parent)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(
+        "out: sound. 8 records in 3 shards, 4 classes, 0.0 MB, every image decoded, equal to set."
+    )
+
+
+def test_the_command_lists_what_is_wrong_and_ends_with_1(copy, run_prep):
+    flip(copy / NAMES[0], 40)
+    (copy / "faces-train.tfrecord-00002-of-00003").write_bytes(b"x")
+    key = np.load(copy / "records.npy")["source_key"][0]
+    ended = run_prep("verify", "copy", cwd=copy.parent)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines() == [
+        "Warning: faces-train.tfrecord-00002-of-00003 is no part of the set, though its name looks like that of a shard. "
+        "Move it away.",
+        "Error: copy: 1 problem found.",
+        f"{NAMES[0]}: record 0 at byte 0 (key {key}): the CRC of its data is wrong",
+        "Copy what is damaged again from where it is whole, or convert the set again.",
+    ]
+    assert "Warning" not in run_prep("verify", "copy", "--quiet", cwd=copy.parent).stderr
+
+
+def test_the_command_gives_the_problems_as_json(copy, run_prep):
+    flip(copy / NAMES[0], 40)
+    ended = run_prep("verify", "copy", "--json", "--quiet", "--workers", "2", cwd=copy.parent)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    key = int(np.load(copy / "records.npy")["source_key"][0])
+    problem = {"file": NAMES[0], "record": 0, "offset": 0, "key": key, "problem": "the CRC of its data is wrong"}
+    assert json.loads(ended.stdout) == {
+        "path": "copy",
+        "sound": False,
+        **asdict(check_dataset(copy, quiet=True)),
+        "num_problems": 1,
+        "problems": [problem],
+    }
+    (copy / "manifest.json").write_text("{")
+    ended = run_prep("verify", "copy", "--json", cwd=copy.parent)
+    assert ended.returncode == 1
+    assert [problem["file"] for problem in json.loads(ended.stdout)["problems"]] == ["manifest.json"]
+
+
+def test_many_problems_are_counted_and_the_first_of_each_file_are_listed(make_set, run_prep, tmp_path):
+    make_set(tmp_path / "set", num_classes=2, images_per_class=100)
+    plan = PlanSettings(num_shards=4, seed=1)
+    build_dataset(RecordSetSource(tmp_path / "set"), tmp_path / "out", settings=BuildSettings(plan=plan, quiet=True))
+    for path in (tmp_path / "out").glob("*.tfrecord*"):
+        for _, end in frames_of(path):
+            flip(path, end - 1)
+    ended = run_prep("verify", "out", cwd=tmp_path)
+    lines = ended.stderr.splitlines()
+    assert lines[0] == "Error: out: 200 problems found."
+    assert lines[-2] == "… and 150 more; --json lists 20 of each file."
+    assert len(lines) == 1 + 50 + 2
+    found = json.loads(run_prep("verify", "out", "--json", cwd=tmp_path).stdout)
+    assert (found["num_problems"], len(found["problems"])) == (200, 80)

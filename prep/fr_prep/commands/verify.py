@@ -9,28 +9,54 @@ from fr_prep.commands.options import json_option, quiet_option, workers_option
 __all__ = ["verify"]
 
 
-@click.command(epilog="Example: fr-prep verify shards")
+@click.command(epilog="Example: fr-prep verify shards --decode --source faces_emore")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.option("--decode", is_flag=True, help="Decode every image, and compare its encoding and size with the manifest.")
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    metavar="SRC",
+    help="Compare image, key and label of every record with the set that OUT was made from.",
+)
 @workers_option
 @json_option
 @quiet_option
-def verify(out: Path, workers: int | None, as_json: bool, quiet: bool) -> None:
-    """Check a data set against its manifest.
+def verify(out: Path, decode: bool, source: Path | None, workers: int | None, as_json: bool, quiet: bool) -> None:
+    """Check a data set: every byte, every record, every count.
 
-    Checks the CRCs of each record, the SHA-256 and size of each shard, counts, class ranges and the class index. Says in which
-    shard, at which record and byte the first damage of each shard is, and then ends with exit code 1.
+    Checks size, SHA-256 and number of records of each shard; both CRCs, the form, the class and the row in the record table of
+    each record; the counts of the class index; the digests of all other files. Lists what is wrong, with file, record, byte and
+    key, and then ends with exit code 1. All of it is checked, whatever is found.
     """
     import json
     from dataclasses import asdict
 
+    from fr_prep.errors import ShardError
     from fr_prep.pool import default_workers
-    from fr_prep.verify import verify_dataset
+    from fr_prep.verify import Verification, check_dataset
 
-    found = verify_dataset(out, num_workers=workers or default_workers(), quiet=quiet)
+    try:
+        found = check_dataset(
+            out,
+            num_workers=workers or default_workers(),
+            decode=decode,
+            source=source,
+            quiet=quiet,
+        )
+    except ShardError as error:
+        if not as_json:
+            raise
+        found = Verification.without_manifest(error)
+    for warning in [] if quiet else found.warnings:
+        click.echo(f"Warning: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps({"path": str(out), "sound": True, **asdict(found)}, indent=1))
-        return
+        click.echo(json.dumps({"path": str(out), "sound": not found.problems, **asdict(found)}, indent=1))
+        raise click.exceptions.Exit(1 if found.problems else 0)
+    found.require_sound(out)
+    classes = "" if found.num_classes is None else f", {found.num_classes:,} classes"
     click.echo(
-        f"{out}: sound. {found.num_records:,} records in {found.num_shards} shards, {found.num_classes:,} classes, "
-        f"{found.num_bytes / 1e6:,.1f} MB."
+        f"{out}: sound. {found.num_records:,} records in {found.num_shards} shards{classes}, {found.num_bytes / 1e6:,.1f} MB"
+        + (", every image decoded" if decode else "")
+        + (f", equal to {source}" if source else "")
+        + "."
     )
