@@ -35,11 +35,12 @@ class VerificationBin:
     Attributes:
         images: 2·P encoded images; pair i is entries 2i and 2i + 1. Equal entries may be one object.
         issame: bool, shape (P,): whether a pair shows one person.
-        path: the file.
-        sha256: of the whole file. Files of one name differ, so a report gives this.
+        path: the file, or the folder of shards.
+        sha256: of the whole file, or of the folder's manifest. Files of one name differ, so a report gives this.
         entry_kinds: how the images were stored, with counts: `{"bytes": 40}`, `"str (Python 2)"`, `"array (n,)"`,
             `"array (n, 1)"`.
-        protocol: the pickle's protocol.
+        protocol: the pickle's protocol; None for a folder of shards.
+        given_name: the name that a folder of shards has given itself.
     """
 
     images: list[bytes] = field(repr=False)
@@ -47,7 +48,8 @@ class VerificationBin:
     path: Path
     sha256: str
     entry_kinds: dict[str, int]
-    protocol: int
+    protocol: int | None
+    given_name: str | None = None
 
     @property
     def num_pairs(self) -> int:
@@ -56,8 +58,8 @@ class VerificationBin:
 
     @property
     def name(self) -> str:
-        """The file's name without its ending."""
-        return self.path.stem
+        """The name that the pairs were given, else the file's without its ending."""
+        return self.given_name or self.path.stem
 
 
 def read_bin(path: str | os.PathLike[str], *, check_images: bool = True) -> VerificationBin:

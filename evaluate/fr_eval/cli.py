@@ -67,8 +67,8 @@ def main(
     """Measure a face-recognition model on verification bins.
 
     Prints, for each BIN, the 10-fold accuracy that papers quote, TAR at FAR, AUC, EER, and the original recipe's own figure.
-    A bin is read without running anything that its pickle names. If one of several bins fails, the others are still measured,
-    and the exit status is 1.
+    A BIN is a file, which is read without running anything that its pickle names, or a folder that `fr-prep bin2tfrecord` made
+    of one. If one of several fails, the others are still measured, and the exit status is 1.
     """
     import json
     import sys

@@ -18,9 +18,9 @@ class BinResult:
     """A model's figures on one bin.
 
     Attributes:
-        name: the bin's file name without its ending.
-        path: its file.
-        sha256: SHA-256 of the file: files of one name differ.
+        name: the bin's name.
+        path: its file, or its folder of shards.
+        sha256: SHA-256 of the file, or of the folder's manifest: files of one name differ.
         entry_kinds: how its images were stored, with counts.
         num_unique_images: distinct images, each of which was embedded once.
         verification: the figures.

@@ -8,10 +8,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fr_eval.bins import VerificationBin, read_bin
+from fr_eval.bins import VerificationBin
 from fr_eval.errors import EvalError
 from fr_eval.evaluate import BinResult, evaluate_bin
 from fr_eval.models import Embedder, load_model
+from fr_eval.verification_shards import read_pairs
 
 __all__ = ["Job", "Outcome", "find_versions", "run_job"]
 
@@ -97,8 +98,7 @@ def run_job(job: Job, *, progress: bool = False, on_failure: Callable[[EvalError
     failures: dict[Path, str] = {}
     for path in job.bins:
         try:
-            # The images are checked as they are decoded for the network.
-            bin_ = read_bin(path, check_images=False)
+            bin_ = read_pairs(path)
             result = evaluate_bin(
                 embedder,
                 bin_,

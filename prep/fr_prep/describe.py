@@ -1,4 +1,4 @@
-"""What a path is: a `.rec` set, a verification bin, or a folder of shards, with counts, sizes and warnings."""
+"""What a path is: a record set, class folders, a verification bin, or a folder of shards, with counts, sizes and warnings."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from fr_prep.errors import ShardError, SourceError
 from fr_prep.images import ImageKind, sniff_images
-from fr_prep.manifest import CLASS_INDEX_FILE, MANIFEST_FILE, read_manifest
+from fr_prep.manifest import CLASS_INDEX_FILE, KINDS, MANIFEST_FILE, VERIFICATION_PAIRS, Manifest, read_manifest
 from fr_prep.sources.bins import read_verification_bin
 from fr_prep.sources.image_reader import ImageReader
+from fr_prep.sources.image_set import ImageSet
 from fr_prep.sources.insightface import read_face_set
+from fr_prep.sources.open_source import holds_class_folders, open_source
 
 __all__ = ["Description", "describe"]
 
@@ -26,7 +28,7 @@ class Description:
     """What a path is.
 
     Attributes:
-        kind: `record set`, `verification bin` or `shard folder`.
+        kind: `record set`, `class folders`, `verification bin`, `shard folder` or `verification shards`.
         facts: name → number, text or table, in the order in which they are shown; JSON values.
         warnings: what is odd, each a sentence.
     """
@@ -41,7 +43,7 @@ class Description:
 
 
 def describe(path: Path) -> Description:
-    """Says what a path is, whichever of the three.
+    """Says what a path is, whichever of the five.
 
     Raises:
         SourceError: if it is none of them, or damaged.
@@ -49,7 +51,10 @@ def describe(path: Path) -> Description:
         SourceError: if it is a bin that is refused.
     """
     if path.is_dir() and ((path / MANIFEST_FILE).exists() or any(path.glob("*.incomplete"))):
-        return _describe_shards(path)
+        manifest = read_manifest(path, kinds=KINDS)
+        return _describe_pairs(manifest) if manifest.kind == VERIFICATION_PAIRS else _describe_shards(manifest)
+    if holds_class_folders(path):
+        return _describe_class_folders(path)
     if path.is_dir() or path.suffix == ".rec":
         return _describe_records(path)
     if path.suffix == ".bin":
@@ -63,24 +68,36 @@ def describe(path: Path) -> Description:
 
 def _describe_records(path: Path) -> Description:
     source = read_face_set(path)
+    facts = {
+        **_describe_images(source),
+        "num_bytes": source.path.stat().st_size,
+        "property": asdict(source.property) if source.property else None,
+    }
+    return Description("record set", facts, source.warnings)
+
+
+def _describe_class_folders(path: Path) -> Description:
+    source = open_source(path).read()
+    facts = {**_describe_images(source), "num_damaged": len(source.left_out)}
+    return Description("class folders", facts, source.warnings)
+
+
+def _describe_images(source: ImageSet) -> dict[str, Any]:
     _, counts = np.unique(source.labels, return_counts=True)
     sample = np.unique(np.linspace(0, len(source.keys) - 1, SAMPLE_IMAGES).astype(np.int64))
     with ImageReader(source.places) as reader:
         images = [reader.read(row) for row in sample.tolist()]
-    facts = {
+    return {
         "path": str(source.path),
         "dialect": source.dialect,
         "num_images": len(source.keys),
         "num_classes": len(counts),
         "num_other_records": source.num_other_records,
         "images_per_class": _summarise(counts),
-        "num_bytes": source.path.stat().st_size,
         "image_bytes": _summarise(source.places.image_lengths),
         "images_sampled": len(sample),
         "image_kinds": _kind_rows(_count_kinds(images)),
-        "property": asdict(source.property) if source.property else None,
     }
-    return Description("record set", facts, source.warnings)
 
 
 def _describe_bin(path: Path) -> Description:
@@ -109,10 +126,20 @@ def _describe_bin(path: Path) -> Description:
     return Description("verification bin", facts, warnings)
 
 
-def _describe_shards(path: Path) -> Description:
-    manifest = read_manifest(path)
+def _describe_shards(manifest: Manifest) -> Description:
+    path = manifest.folder
     try:
-        table = np.loadtxt(path / CLASS_INDEX_FILE, delimiter=",", skiprows=1, usecols=3, dtype=np.int64, ndmin=1)
+        table = np.loadtxt(
+            path / CLASS_INDEX_FILE,
+            delimiter=",",
+            quotechar='"',
+            comments=None,
+            encoding="utf-8",
+            skiprows=1,
+            usecols=3,
+            dtype=np.int64,
+            ndmin=1,
+        )
     except (OSError, ValueError) as error:
         raise ShardError(f"{path / CLASS_INDEX_FILE}: cannot be read ({error}). Convert the set again.") from error
     content = manifest.content
@@ -137,6 +164,25 @@ def _describe_shards(path: Path) -> Description:
         "source": content["source"],
     }
     return Description("shard folder", facts, content["warnings"])
+
+
+def _describe_pairs(manifest: Manifest) -> Description:
+    content = manifest.content
+    split = content["splits"]["test"]
+    facts = {
+        "path": str(manifest.folder),
+        "name": manifest.name,
+        "format_version": content["format_version"],
+        "num_pairs": content["num_pairs"],
+        "num_same": content["num_same"],
+        "num_different": content["num_pairs"] - content["num_same"],
+        "num_images": manifest.num_images,
+        "num_shards": len(split["shards"]),
+        "num_bytes": split["num_bytes"],
+        "image_kinds": content["image"]["kinds"],
+        "source": content["source"],
+    }
+    return Description("verification shards", facts, content["warnings"])
 
 
 def _summarise(values: NDArray[np.int64]) -> dict[str, float]:

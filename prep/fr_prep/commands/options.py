@@ -6,7 +6,15 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["ByteSize", "dry_run_option", "json_option", "overwrite_option", "quiet_option", "workers_option"]
+__all__ = [
+    "ByteSize",
+    "dry_run_option",
+    "json_option",
+    "on_error_option",
+    "overwrite_option",
+    "quiet_option",
+    "workers_option",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -31,6 +39,17 @@ class ByteSize(click.ParamType[int]):
 def json_option(function: Function) -> Function:
     """Adds `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Write the result as JSON to stdout.")(function)
+
+
+def on_error_option(function: Function) -> Function:
+    """Adds `--on-error`, for images that cannot be decoded."""
+    return click.option(
+        "--on-error",
+        type=click.Choice(["fail", "skip"]),
+        default="fail",
+        show_default=True,
+        help="What to do about damaged images: end, or leave them out and say which.",
+    )(function)
 
 
 def quiet_option(function: Function) -> Function:

@@ -1,0 +1,140 @@
+"""`--verification-pairs`: the verification bin of the identities that `--split-by identity` sets apart."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from fr_eval.bins import read_bin
+from fr_prep import build as build_module
+from fr_prep.build import BuildSettings, build_dataset, plan_dataset
+from fr_prep.errors import ShardError, SourceError
+from fr_prep.manifest import read_manifest
+from fr_prep.plan import PlanSettings
+from fr_prep.sources.record_set import RecordSetSource
+from fr_prep.verify import verify_dataset
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
+
+
+def settings(*, workers=1, overwrite=False, resume=False, **plan):
+    chosen = {"num_shards": 3, "seed": 1, "validation_fraction": 0.5, "split_by": "identity", "verification_pairs": 40}
+    return BuildSettings(
+        plan=PlanSettings(**{**chosen, **plan}), num_workers=workers, overwrite=overwrite, resume=resume, quiet=True
+    )
+
+
+@pytest.fixture
+def made(make_set, drawn_image, tmp_path):
+    """40 people with 3 images each."""
+    return make_set(tmp_path / "set", num_classes=40, images_per_class=3, images=drawn_image)
+
+
+def build(made, out, **options):
+    return build_dataset(RecordSetSource(made.folder), out, settings=settings(**options))
+
+
+def test_the_bin_shows_unseen_people_only_and_tells_the_truth(made, read_faces, tmp_path):
+    manifest = build(made, tmp_path / "out")
+    entry = manifest.content["verification_bin"]
+    found = read_bin(tmp_path / "out" / entry["file"])
+    assert (entry["file"], entry["num_pairs"], entry["sha256"]) == ("faces-validation.bin", 40, found.sha256)
+    who = {record.image: record.label for record in made.records}
+    faces = read_faces(tmp_path / "out")
+    people = {split: {face.source_label for shard in shards for face in shard} for split, shards in faces.items()}
+    assert {who[image] for image in found.images} <= people["validation"]
+    assert not people["train"] & people["validation"]
+    assert [
+        who[a] == who[b] for a, b in zip(found.images[0::2], found.images[1::2], strict=True)
+    ] == found.issame.tolist()
+    assert found.issame.tolist() == ([True] * 2 + [False] * 2) * 10
+    jsonschema.validate(manifest.content, json.loads(SCHEMA.read_text()))
+
+
+def test_the_number_of_workers_changes_no_byte(made, digest_files, tmp_path):
+    for workers in (1, 3):
+        build(made, tmp_path / f"out{workers}", workers=workers)
+    assert digest_files(tmp_path / "out1") == digest_files(tmp_path / "out3")
+    build(made, tmp_path / "other", seed=2)
+    assert (
+        digest_files(tmp_path / "other")["faces-validation.bin"]
+        != digest_files(tmp_path / "out1")["faces-validation.bin"]
+    )
+
+
+@pytest.mark.parametrize("step", ["write_bin", "write_tables"])
+def test_an_interrupted_conversion_ends_with_the_same_bytes(made, digest_files, monkeypatch, tmp_path, step):
+    build(made, tmp_path / "whole")
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build_module, step, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        build(made, tmp_path / "out")
+    monkeypatch.undo()
+    assert not (tmp_path / "out" / "faces-validation.bin").exists()
+    build(made, tmp_path / "out", resume=True)
+    assert digest_files(tmp_path / "out") == digest_files(tmp_path / "whole")
+
+
+def test_a_set_without_one_replaces_it(made, tmp_path):
+    build(made, tmp_path / "out")
+    manifest = build(made, tmp_path / "out", overwrite=True, verification_pairs=0)
+    assert "verification_bin" not in manifest.content
+    assert not (tmp_path / "out" / "faces-validation.bin").exists()
+
+
+def test_verify_finds_a_flipped_byte_of_it(made, tmp_path):
+    build(made, tmp_path / "out")
+    verify_dataset(tmp_path / "out", quiet=True)
+    content = bytearray((tmp_path / "out" / "faces-validation.bin").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "out" / "faces-validation.bin").write_bytes(content)
+    with pytest.raises(ShardError, match=r"faces-validation\.bin"):
+        verify_dataset(tmp_path / "out", quiet=True)
+
+
+def test_too_few_unseen_images_are_an_error_before_anything_is_written(made, tmp_path):
+    with pytest.raises(
+        SourceError, match=r"validation split: expected at least 100 pairs of the same kind.*--verification-pairs"
+    ):
+        build(made, tmp_path / "out", verification_pairs=200)
+    assert not (tmp_path / "out").exists()
+
+
+def test_folds_that_share_people_are_said_to(made, tmp_path):
+    manifest = build(made, tmp_path / "out", validation_fraction=0.2)
+    assert any("Folds of the verification bin share people" in warning for warning in manifest.content["warnings"])
+    assert not any("share people" in warning for warning in build(made, tmp_path / "more").content["warnings"])
+
+
+def test_a_plan_counts_the_bytes_of_the_bin(made, tmp_path):
+    with_bin, without = (
+        plan_dataset(RecordSetSource(made.folder), settings(verification_pairs=number)).num_bytes for number in (40, 0)
+    )
+    build(made, tmp_path / "out")
+    assert with_bin - without >= (tmp_path / "out" / "faces-validation.bin").stat().st_size
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"split_by": "image"},
+        {"validation_fraction": 0.0},
+        {"verification_pairs": 30},
+        {"verification_pairs": -20},
+    ],
+)
+def test_pairs_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValueError, match="verification pairs"):
+        settings(**wrong)
+
+
+def test_a_manifest_that_names_another_file_is_refused(made, tmp_path):
+    build(made, tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    path.write_text(path.read_text().replace("faces-validation.bin", "../../x.bin"))
+    with pytest.raises(ShardError, match=r"verification_bin\.file: expected faces-validation\.bin"):
+        read_manifest(tmp_path / "out")
