@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fr_prep.errors import SourceError
 from fr_prep.labels import ClassIndex, index_classes
 
-__all__ = ["DEFAULT_SHARD_BYTES", "Plan", "PlanSettings", "make_plan", "shuffle_keys"]
+__all__ = ["DEFAULT_SHARD_BYTES", "Plan", "PlanSettings", "make_plan", "mix_bits", "shuffle_keys"]
 
 DEFAULT_SHARD_BYTES = 128 << 20
 RECORD_OVERHEAD_BYTES = 160  # frame and Example around an image take no more than this
@@ -31,6 +31,7 @@ class PlanSettings:
         validation_fraction: part of the images or of the identities, in [0, 1), that goes to the validation split.
         split_by: `image` takes images of each class in proportion; `identity` takes whole classes, which training never sees.
         min_images: classes with fewer images are dropped.
+        verification_pairs: pairs of a verification bin of the identities that training never sees; 0 makes none.
     """
 
     num_shards: int | None = None
@@ -40,6 +41,7 @@ class PlanSettings:
     validation_fraction: float = 0.0
     split_by: Literal["image", "identity"] = "image"
     min_images: int = 1
+    verification_pairs: int = 0
 
     def __post_init__(self) -> None:
         if self.num_shards is not None and not 1 <= self.num_shards <= 99_999:
@@ -54,6 +56,13 @@ class PlanSettings:
             raise ValueError(f"expected a split by image or by identity, received {self.split_by!r}")
         if self.min_images < 1:
             raise ValueError(f"expected at least 1 image a class, received {self.min_images}")
+        if self.verification_pairs < 0 or self.verification_pairs % 20:
+            raise ValueError(f"expected a multiple of 20 verification pairs, received {self.verification_pairs}")
+        if self.verification_pairs and (self.split_by != "identity" or not self.validation_fraction):
+            raise ValueError(
+                "expected verification pairs with a split by identity and a validation fraction, received "
+                f"{self.validation_fraction} by {self.split_by}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +107,34 @@ def shuffle_keys(num_records: int, seed: int) -> NDArray[np.uint64]:
         (num_records,) uint64.
     """
     with np.errstate(over="ignore"):
-        base = _mix(np.array([seed], dtype=np.uint64) + np.uint64(_GOLDEN_GAMMA))
-        return _mix(base + np.arange(1, num_records + 1, dtype=np.uint64) * np.uint64(_GOLDEN_GAMMA))
+        base = mix_bits(np.array([seed], dtype=np.uint64) + np.uint64(_GOLDEN_GAMMA))
+        return mix_bits(base + np.arange(1, num_records + 1, dtype=np.uint64) * np.uint64(_GOLDEN_GAMMA))
 
 
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Gives each number another one, pseudo-random and different for each: the last step of SplitMix64."""
     values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return values ^ values >> np.uint64(31)
 
 
-def make_plan(source_labels: NDArray[np.int64], image_lengths: NDArray[np.int64], *, settings: PlanSettings) -> Plan:
+def make_plan(
+    source_labels: NDArray[np.int64],
+    image_lengths: NDArray[np.int64],
+    *,
+    settings: PlanSettings,
+    validation: NDArray[np.bool_] | None = None,
+) -> Plan:
     """Plans a conversion.
 
     Args:
         source_labels: (n,) int64, the source's label of each image, in source order.
         image_lengths: (n,) int64 bytes of each image.
         settings: the user's choices.
+        validation: (n,) bool, the images of a validation split that the source has and that is kept.
 
     Raises:
-        SourceError: if no image is left, or there are fewer images than shards.
+        SourceError: if no image is left, there are fewer images than shards, or a split that is kept is to be made as well.
     """
     classes, labels = index_classes(source_labels, min_images=settings.min_images)
     if classes.num_classes == 0:
@@ -128,7 +145,14 @@ def make_plan(source_labels: NDArray[np.int64], image_lengths: NDArray[np.int64]
     keys = shuffle_keys(len(labels), settings.seed)
     everyone = range(classes.num_classes)
     split_classes = {"train": everyone, "validation": everyone}
-    if settings.split_by == "image":
+    fraction = settings.validation_fraction
+    if validation is not None:
+        classes, labels, num_train = _keep_validation(classes, labels, validation, settings)
+        in_validation = validation & (labels >= 0)
+        fraction = float(in_validation.sum() / (labels >= 0).sum())
+        shared = bool((labels[in_validation] < num_train).any())
+        split_classes = {"train": everyone[:num_train], "validation": everyone if shared else everyone[num_train:]}
+    elif settings.split_by == "image":
         in_validation = _choose_validation(labels, keys, classes, settings.validation_fraction)
     else:
         classes, labels, num_train = _set_identities_apart(classes, labels, settings)
@@ -142,7 +166,7 @@ def make_plan(source_labels: NDArray[np.int64], image_lengths: NDArray[np.int64]
         (
             "validation",
             in_validation,
-            _validation_shards(num_shards, settings.validation_fraction, int(in_validation.sum())),
+            _validation_shards(num_shards, fraction, int(in_validation.sum())),
         ),
     ):
         rows = np.flatnonzero(members)
@@ -178,12 +202,38 @@ def _set_identities_apart(
         )
     chosen = np.zeros(num_classes, dtype=np.bool_)
     chosen[np.argsort(shuffle_keys(num_classes, settings.seed), kind="stable")[:num_validation]] = True
+    return _number_behind(classes, labels, chosen)
+
+
+def _keep_validation(
+    classes: ClassIndex, labels: NDArray[np.int64], validation: NDArray[np.bool_], settings: PlanSettings
+) -> tuple[ClassIndex, NDArray[np.int64], int]:
+    """Numbers the classes that have images in the validation split alone behind the others.
+
+    Returns:
+        The index and the dense classes in the new order, and how many classes there are to train on.
+    """
+    if settings.validation_fraction > 0:
+        raise SourceError(
+            "The source has a validation split, which is kept, so --validation-fraction cannot make another. "
+            "Divide all images anew by --split pool, or take one split by --split train."
+        )
+    trained = labels[(labels >= 0) & ~validation]
+    if not len(trained):
+        raise SourceError("No image is left in the train split.")
+    return _number_behind(classes, labels, np.bincount(trained, minlength=classes.num_classes) == 0)
+
+
+def _number_behind(
+    classes: ClassIndex, labels: NDArray[np.int64], chosen: NDArray[np.bool_]
+) -> tuple[ClassIndex, NDArray[np.int64], int]:
+    """Numbers the chosen classes behind the others; returns the index, the dense classes, and how many the others are."""
     order = np.argsort(
         chosen, kind="stable"
     )  # those that stay first, each part in ascending order of the source's label
     new_label = np.append(np.argsort(order, kind="stable"), -1)  # the last serves -1, which means dropped
     reordered = replace(classes, source_labels=classes.source_labels[order], num_images=classes.num_images[order])
-    return reordered, new_label[labels], num_classes - num_validation
+    return reordered, new_label[labels], int((~chosen).sum())
 
 
 def _derive_num_shards(image_lengths: NDArray[np.int64], shard_bytes: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fr_prep.manifest import Manifest
     from fr_prep.sources.image_set import ImageSource
 
-__all__ = ["conversion_options", "convert"]
+__all__ = ["conversion_options", "convert", "refuse_source_as_out", "split_option"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -57,6 +57,13 @@ _OPTIONS = (
         help="Validate on images of each class in proportion, or on whole identities, which training never sees.",
     ),
     click.option(
+        "--verification-pairs",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Write a verification bin of so many pairs of the identities that --split-by identity sets apart.",
+    ),
+    click.option(
         "--min-images", type=click.IntRange(1), default=1, show_default=True, help="Drop classes with fewer images."
     ),
     workers_option,
@@ -75,6 +82,23 @@ def conversion_options(function: Function) -> Function:
     return function
 
 
+def split_option(function: Function) -> Function:
+    """Adds `--split`, for a source that has splits already."""
+    return click.option(
+        "--split",
+        type=click.Choice(["keep", "pool", "train", "validation"]),
+        default="keep",
+        show_default=True,
+        help="Leave each image in its split; pool all, to divide them anew; or take one split only.",
+    )(function)
+
+
+def refuse_source_as_out(out: Path, *sources: Path) -> None:
+    """Refuses to write a set over its own source: a crash in between could leave neither."""
+    if out.resolve() in [source.resolve() for source in sources]:
+        raise click.UsageError(f"{out}: expected another folder than the source's.")
+
+
 def convert(source: ImageSource, out: Path, *, dry_run: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Carries out a conversion, or only plans it, and shows what came of it.
 
@@ -86,13 +110,14 @@ def convert(source: ImageSource, out: Path, *, dry_run: bool, as_json: bool, qui
         quiet: no progress bar and no warnings.
         options: the other options of `conversion_options`.
     """
-    from fr_prep.build import build_dataset, plan_dataset
-
-    settings = _settings(quiet=quiet, **options)
-    if dry_run:
-        _show_plan(plan_dataset(source, settings), settings, out, as_json=as_json, quiet=quiet)
-        return
     try:
+        from fr_prep.build import build_dataset, plan_dataset
+
+        settings = _settings(quiet=quiet, **options)
+        if dry_run:
+            arguments = {**settings.arguments(), **source.arguments()}
+            _show_plan(plan_dataset(source, settings), arguments, out, as_json=as_json, quiet=quiet)
+            return
         manifest = build_dataset(source, out, settings=settings)
     except KeyboardInterrupt as interrupt:
         click.echo(f"Interrupted. What was finished is kept: go on with --resume ({out}).", err=True)
@@ -131,7 +156,7 @@ def _settings(
         raise click.UsageError(f"{error}.") from error
 
 
-def _show_plan(conversion: Conversion, settings: BuildSettings, out: Path, *, as_json: bool, quiet: bool) -> None:
+def _show_plan(conversion: Conversion, arguments: dict[str, Any], out: Path, *, as_json: bool, quiet: bool) -> None:
     import json
     import shutil
 
@@ -154,9 +179,11 @@ def _show_plan(conversion: Conversion, settings: BuildSettings, out: Path, *, as
             for split, shards in plan.splits.items()
         },
         "dropped": dropped,
+        "left_out": {"num_records": len(conversion.images.left_out)},
+        **conversion.images.origin,
         "num_bytes": conversion.num_bytes,
         "free_bytes": free_bytes,
-        "arguments": settings.arguments(),
+        "arguments": arguments,
         "warnings": conversion.images.warnings,
     }
     _warn(conversion.images.warnings, quiet=quiet)
@@ -167,7 +194,11 @@ def _show_plan(conversion: Conversion, settings: BuildSettings, out: Path, *, as
     click.echo(f"Would write {plan.num_images:,} images in {plan.classes.num_classes:,} classes to {out}:")
     for split, shards in plan.splits.items():
         click.echo(f"  {split:<11}{sum(map(len, shards)):>12,} images {len(shards):>6} shards")
+    if conversion.pairs:
+        click.echo(f"  bin        {len(conversion.pairs.same):>12,} pairs of the validation split")
     _show_dropped(dropped)
+    _show_left_out(len(conversion.images.left_out))
+    _show_overlay(conversion.images.origin)
     click.echo(f"At most {conversion.num_bytes / 1e6:,.1f} MB of {free_bytes / 1e6:,.1f} MB free.")
 
 
@@ -184,9 +215,20 @@ def _show_result(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:
         click.echo(
             f"  {split:<11}{entry['num_images']:>12,} images {len(entry['shards']):>6} shards {entry['num_bytes'] / 1e6:>12,.1f} MB"
         )
+    if "verification_bin" in content:
+        bin_ = content["verification_bin"]
+        click.echo(f"  bin        {bin_['num_pairs']:>12,} pairs in {bin_['file']}")
     _show_dropped(content["dropped"])
+    _show_left_out(content["left_out"]["num_records"])
+    _show_overlay(content["source"])
     click.echo(f"Check it with: fr-prep verify {manifest.folder}")
-    click.echo(f"Train on it with: fr-train --shards {manifest.folder}")
+    bins = f" --bins {manifest.folder / content['verification_bin']['file']}" if "verification_bin" in content else ""
+    click.echo(f"Train on it with: fr-train --shards {manifest.folder}{bins}")
+
+
+def _show_left_out(num_records: int) -> None:
+    if num_records:
+        click.echo(f"  left out   {num_records:>12,} damaged records or stretches, each listed in the manifest")
 
 
 def _show_dropped(dropped: dict[str, int]) -> None:
@@ -194,6 +236,12 @@ def _show_dropped(dropped: dict[str, int]) -> None:
         click.echo(
             f"  dropped    {dropped['num_images']:>12,} images of {dropped['num_classes']:,} classes with too few images"
         )
+
+
+def _show_overlay(source: Mapping[str, Any]) -> None:
+    if "overlay" in source:
+        counts = source["overlay"]
+        click.echo(f"  overlay    {counts['num_moved']:>12,} images moved, {counts['num_dropped']:,} dropped")
 
 
 def _warn(warnings: list[str], *, quiet: bool) -> None:

@@ -1,0 +1,33 @@
+"""`fr-prep rewrite`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fr_prep.commands.conversion import conversion_options, convert, refuse_source_as_out, split_option
+
+__all__ = ["rewrite"]
+
+
+@click.command(epilog="Example: fr-prep rewrite shards clean --overlay labels.csv --seed 1")
+@click.argument("source", type=click.Path(path_type=Path), metavar="SHARDS")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.option(
+    "--overlay",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Table of classes and records to move or to drop.",
+)
+@split_option
+@conversion_options
+def rewrite(source: Path, out: Path, overlay: Path | None, split: Any, **options: Any) -> None:
+    """Write a data set anew: with other labels, another order, or other shards.
+
+    SHARDS is the folder of a data set. The overlay is a CSV file with the columns new_class and class or source_key. A row moves a
+    class of the set, or a record, to the number of another class, to a new number, or drops it (`drop`, or nothing). The manifest
+    counts what was moved and dropped. To try an overlay without rewriting, use `fr-train --overlay`.
+    """
+    from fr_prep.sources.rewritten import RewrittenSource
+
+    refuse_source_as_out(out, source)
+    convert(RewrittenSource(source, overlay, split), out, **options)
