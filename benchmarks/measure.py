@@ -44,14 +44,22 @@ def make_parser(documentation: str, *, images: int | list[int], rounds: int) -> 
     return parser
 
 
+def _draw_image(person: int, image_bytes: int) -> bytes:
+    """Draws a face whose JPEG, at the best quality that fits, is padded to this length behind its end-of-image marker."""
+    for quality in (95, 85, 70, 50, 30, 10):
+        image = face_jpeg(0, person, image_index=0, quality=quality)
+        if len(image) <= image_bytes:
+            return image.ljust(image_bytes, b"\0")
+    raise ValueError(f"expected at least {len(image)} bytes an image, received {image_bytes}")
+
+
 def write_set(folder: Path, num_images: int, *, image_bytes: int = IMAGE_BYTES) -> int:
     """Writes an InsightFace set of drawn faces, over and over, each padded behind its end-of-image marker, and syncs it.
 
     Returns:
         The bytes of the `.rec`.
     """
-    faces = [face_jpeg(0, person, image_index=0) for person in range(DISTINCT_IMAGES)]
-    images = [face[:image_bytes].ljust(image_bytes, b"\0") for face in faces]
+    images = [_draw_image(person, image_bytes) for person in range(DISTINCT_IMAGES)]
     entries = []
     with (folder / "train.rec").open("wb") as file:
         writer = RecordWriter(file)

@@ -7,6 +7,7 @@ from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.describe import describe
 from fr_prep.errors import ShardError, SourceError
 from fr_prep.plan import PlanSettings
+from fr_prep.sources.class_folder_source import ClassFolderSource
 from fr_prep.sources.record_set import RecordSetSource
 
 
@@ -39,6 +40,27 @@ def test_a_shard_folder_is_described(make_set, tmp_path):
     assert found.facts["dropped"] == {"num_classes": 1, "num_images": 1}
     assert found.facts["splits"]["validation"]["num_images"] == 2
     json.dumps(found.to_dict())
+
+
+def test_class_folders_are_described_and_so_are_their_shards_whatever_their_names(drawn_image, tmp_path):
+    for number, name in enumerate(["a, b", '#"c"', "é"]):
+        (tmp_path / "src" / name).mkdir(parents=True)
+        (tmp_path / "src" / name / "1.bmp").write_bytes(drawn_image(number, image_format="BMP"))
+    (tmp_path / "src" / "é" / "cut.jpg").write_bytes(b"")
+    found = describe(tmp_path / "src")
+    assert found.kind == "class folders"
+    assert (found.facts["num_images"], found.facts["num_classes"], found.facts["num_damaged"]) == (3, 3, 1)
+    assert found.facts["image_kinds"][0]["encoding"] == "png"
+    json.dumps(found.to_dict())
+    source = ClassFolderSource(tmp_path / "src", on_error="skip")
+    settings = BuildSettings(plan=PlanSettings(num_shards=1), quiet=True)
+    build_dataset(source, tmp_path / "out", settings=settings)
+    assert describe(tmp_path / "out").facts["images_per_class"] == {
+        "smallest": 1,
+        "median": 1.0,
+        "mean": 1.0,
+        "largest": 1,
+    }
 
 
 @pytest.mark.parametrize("name", ["nothing", "file.txt", "empty_folder"])

@@ -1,0 +1,99 @@
+"""The images of a source with their dense classes, and how many images each class has."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fr_prep.labels import index_classes
+from fr_prep.record_table import read_record_table
+from fr_prep.sources.image_set import ImageSet
+from fr_prep.sources.open_source import open_source
+from fr_prep.sources.shard_folder import ShardFolderSource, read_class_index
+
+__all__ = ["CLASS_COLUMNS", "ClassedImages", "list_classes", "read_classed_images", "summarise_classes"]
+
+CLASS_COLUMNS = ("class", "source_label", "name", "num_images")
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+SMALL_CLASSES = (2, 5, 10, 20, 50, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassedImages:
+    """The images of a source with their classes.
+
+    Attributes:
+        images: the source's index.
+        is_shards: whether the source is a folder of shards, to which a label overlay applies.
+        labels: (n,) int64, the dense class of each image: that of `classes.csv`, or the one that a conversion of all would give.
+        source_labels: (C,) int64, the source's label of each class.
+        names: the name of each class, C of them.
+        counts: (C,) int64, images of each class.
+    """
+
+    images: ImageSet
+    is_shards: bool
+    labels: NDArray[np.int64]
+    source_labels: NDArray[np.int64]
+    names: list[str]
+    counts: NDArray[np.int64]
+
+    @property
+    def num_images(self) -> int:
+        """n."""
+        return len(self.labels)
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.counts)
+
+
+def read_classed_images(path: Path) -> ClassedImages:
+    """Reads everything of a record set or a folder of shards but the images.
+
+    Raises:
+        SourceError: if it cannot be used.
+    """
+    source = open_source(path)
+    images = source.read()
+    is_shards = isinstance(source, ShardFolderSource)
+    if is_shards:
+        labels = read_record_table(path, len(images.keys))["label"].astype(np.int64)
+        source_labels = read_class_index(path)["source_label"].to_numpy(dtype=np.int64)
+    else:
+        index, labels = index_classes(images.labels)
+        source_labels = index.source_labels
+    return ClassedImages(
+        images=images,
+        is_shards=is_shards,
+        labels=labels,
+        source_labels=source_labels,
+        names=[images.class_names.get(label, str(label)) for label in source_labels.tolist()],
+        counts=np.bincount(labels, minlength=len(source_labels)),
+    )
+
+
+def summarise_classes(counts: NDArray[np.int64]) -> dict[str, Any]:
+    """Sums up how many images classes have: extremes, mean, quantiles, and how many classes have fewer than 2, 5, 10 ...
+
+    Args:
+        counts: (C,) int64, images of each class.
+    """
+    quantiles = np.quantile(counts, QUANTILES, method="inverted_cdf").tolist()
+    return {
+        "smallest": int(counts.min()),
+        "quantiles": {f"{fraction:g}": int(value) for fraction, value in zip(QUANTILES, quantiles, strict=True)},
+        "largest": int(counts.max()),
+        "mean": round(float(counts.mean()), 2),
+        "classes_with_fewer_than": {str(limit): int((counts < limit).sum()) for limit in SMALL_CLASSES},
+    }
+
+
+def list_classes(classed: ClassedImages) -> Iterator[tuple[Any, ...]]:
+    """Yields the rows of a table of the classes, as `CLASS_COLUMNS` say."""
+    columns = (classed.source_labels.tolist(), classed.names, classed.counts.tolist())
+    yield from zip(range(classed.num_classes), *columns, strict=True)
