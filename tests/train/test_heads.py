@@ -1,48 +1,76 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
+from tests.train.gradients import gradients
 
-from fr_train.heads import CosineHead, l2_normalize
+from fr_train.heads import CosineHead, SubCenterHead, l2_norm, l2_normalize
+
+X = np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
 
 
-def built(**options):
-    head = CosineHead(7, **options)
+def built(make=CosineHead, **options):
+    head = make(7, **options)
     head.build((None, 5))
-    head.class_weights.assign(np.random.default_rng(0).normal(size=(7, 5)))
+    head.class_weights.assign(np.random.default_rng(0).normal(size=head.class_weights.shape))
     return head
 
 
 def test_the_head_gives_the_cosine_of_each_class():
-    head, x = built(), np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
-    w = np.asarray(head.class_weights)
-    expected = [[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in w] for a in x]
-    np.testing.assert_allclose(np.asarray(head(x)), expected, rtol=1e-5, atol=1e-6)
+    head = built()
+    w = ops.convert_to_numpy(head.class_weights)
+    expected = [[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in w] for a in X]
+    np.testing.assert_allclose(ops.convert_to_numpy(head(X)), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_without_normalisation_the_embedding_keeps_its_length():
     head, x = built(normalize_embedding=False), np.ones((1, 5), dtype=np.float32)
-    np.testing.assert_allclose(np.asarray(head(3 * x)), 3 * np.asarray(head(x)), rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(head(3 * x)), 3 * ops.convert_to_numpy(head(x)), rtol=1e-5)
 
 
-def test_the_head_is_saved_and_loaded(tmp_path):
-    model = keras.Sequential([keras.Input((5,)), CosineHead(7)])
+def test_sub_centers_give_the_greatest_cosine_of_a_class():
+    head = built(SubCenterHead, num_subcenters=3)
+    w = ops.convert_to_numpy(head.class_weights)
+    assert w.shape == (7, 3, 5)
+    expected = [[max(a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in row) for row in w] for a in X]
+    received = head(X)
+    np.testing.assert_allclose(ops.convert_to_numpy(received), expected, rtol=1e-5, atol=1e-6)
+    assert head.compute_output_shape((None, 5)) == (None, 7)
+
+
+def test_one_sub_center_is_a_plain_head():
+    one, plain = built(SubCenterHead, num_subcenters=1), built()
+    one.class_weights.assign(plain.class_weights.value[:, None])
+    np.testing.assert_array_equal(ops.convert_to_numpy(one(X)), ops.convert_to_numpy(plain(X)))
+
+
+@pytest.mark.parametrize("head", [CosineHead(7), SubCenterHead(7, num_subcenters=2)], ids=["cosine", "sub_center"])
+def test_a_head_is_saved_and_loaded(head, tmp_path):
+    model = keras.Sequential([keras.Input((5,)), head])
     model.save(tmp_path / "head.keras")
     twin = keras.saving.load_model(tmp_path / "head.keras")
-    x = np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
-    np.testing.assert_array_equal(model.predict(x, verbose=0), twin.predict(x, verbose=0))
+    np.testing.assert_array_equal(ops.convert_to_numpy(model(X)), ops.convert_to_numpy(twin(X)))
+    assert twin.layers[-1].get_config() == head.get_config()
 
 
-def test_a_zero_vector_stays_zero():
-    assert np.asarray(l2_normalize(np.zeros((1, 4), dtype=np.float32))).tolist() == [[0, 0, 0, 0]]
+def test_a_zero_vector_stays_zero_and_has_a_length_and_finite_gradients():
+    zero = np.zeros((1, 4), dtype=np.float32)
+    assert ops.convert_to_numpy(l2_normalize(zero)).tolist() == [[0, 0, 0, 0]]
+    assert ops.convert_to_numpy(l2_norm(zero)).tolist() == [pytest.approx(1e-6)]
+    for function in (l2_normalize, l2_norm):
+        assert np.isfinite(gradients(function, zero)[0]).all()
+    assert np.isfinite(gradients(built(), np.zeros((1, 5)))[0]).all()
 
 
-def test_weights_and_cosines_are_float32_under_mixed_precision():
-    head = CosineHead(7, dtype="mixed_bfloat16")
-    head.build((None, 5))
-    assert head.class_weights.dtype == "float32"
-    assert head(np.ones((2, 5), dtype=np.float32)).dtype == "float32"
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_weights_and_cosines_are_float32_under_mixed_precision_and_the_embedding_is_not_rounded(policy):
+    head = built(dtype=policy)
+    assert (head.class_weights.dtype, head(X).dtype) == ("float32", "float32")
+    np.testing.assert_array_equal(ops.convert_to_numpy(head(X)), ops.convert_to_numpy(built()(X)))
 
 
-def test_one_class_is_refused():
+def test_a_head_without_classes_or_sub_centers_is_refused():
     with pytest.raises(ValueError, match="at least 2 classes"):
         CosineHead(1)
+    with pytest.raises(ValueError, match="at least 1 sub-center"):
+        SubCenterHead(2, num_subcenters=0)

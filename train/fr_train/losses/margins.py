@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-__all__ = ["EPSILON", "additive_angular", "additive_cosine", "combined"]
+__all__ = ["EPSILON", "adaptive", "additive_angular", "additive_cosine", "combined", "linear_angular"]
 
 Tensor = Any
 EPSILON = 1e-6  # 1 - 1e-6 is the nearest to 1 whose square float32 still tells from 1 with a few digits
@@ -19,12 +19,12 @@ def _inside(cosine: Tensor) -> Tensor:
     return ops.clip(ops.cast(cosine, "float32"), -1.0 + EPSILON, 1.0 - EPSILON)
 
 
-def additive_angular(cosine: Tensor, *, margin_radians: float = 0.5) -> Tensor:
+def additive_angular(cosine: Tensor, *, margin_radians: Tensor = 0.5) -> Tensor:
     """ArcFace: cos(θ + m) while θ + m ≤ π, beyond that cos θ − m·sin m, which keeps falling.
 
     Args:
         cosine: (B,) cosines of the targets.
-        margin_radians: m.
+        margin_radians: m, a number or (B,).
 
     Returns:
         (B,) float32.
@@ -32,11 +32,11 @@ def additive_angular(cosine: Tensor, *, margin_radians: float = 0.5) -> Tensor:
     Reference:
         Deng et al. 2019, ArcFace: Additive Angular Margin Loss for Deep Face Recognition.
     """
-    cosine = _inside(cosine)
+    cosine, margin = _inside(cosine), ops.convert_to_tensor(margin_radians, dtype="float32")
     sine = ops.sqrt(1.0 - ops.square(cosine))
-    turned = cosine * math.cos(margin_radians) - sine * math.sin(margin_radians)
-    beyond = cosine - margin_radians * math.sin(margin_radians)
-    return ops.where(cosine > math.cos(math.pi - margin_radians), turned, beyond)
+    turned = cosine * ops.cos(margin) - sine * ops.sin(margin)
+    beyond = cosine - margin * ops.sin(margin)
+    return ops.where(cosine > ops.cos(math.pi - margin), turned, beyond)
 
 
 def additive_cosine(cosine: Tensor, *, margin: float = 0.35) -> Tensor:
@@ -73,3 +73,37 @@ def combined(cosine: Tensor, *, m1: float = 0.9, m2: float = 0.15, m3: float = 0
     cosine = _inside(cosine)
     angle = m1 * ops.arccos(cosine) + m2
     return ops.where(angle <= math.pi, ops.cos(angle) - m3, cosine)
+
+
+def linear_angular(cosine: Tensor, *, margin_radians: float = 0.4) -> Tensor:
+    """AirFace: 1 − 2(θ + m)/π, which falls evenly with the angle.
+
+    Args:
+        cosine: (B,) cosines of the targets.
+        margin_radians: m.
+
+    Returns:
+        (B,) float32.
+
+    Reference:
+        Li et al. 2019, AirFace: Lightweight and Efficient Model for Face Recognition.
+    """
+    return 1.0 - 2.0 / math.pi * (ops.arccos(_inside(cosine)) + margin_radians)
+
+
+def adaptive(cosine: Tensor, *, quality: Tensor, margin: float = 0.4) -> Tensor:
+    """AdaFace: cos(θ − m·z) − (m·z + m), the angle kept within [0.001, π − 0.001].
+
+    Args:
+        cosine: (B,) cosines of the targets.
+        quality: z, (B,) from −1 (poor image: an additive angle) to 1 (good image: an additive cosine).
+        margin: m.
+
+    Returns:
+        (B,) float32.
+
+    Reference:
+        Kim et al. 2022, AdaFace: Quality Adaptive Margin for Face Recognition; the bounds are those of their code.
+    """
+    angle = ops.clip(ops.arccos(_inside(cosine)) - margin * quality, 1e-3, math.pi - 1e-3)
+    return ops.cos(angle) - margin * (1.0 + quality)
