@@ -5,9 +5,18 @@ from typing import Any
 import click
 
 from fr_prep.commands.bin2jpeg import bin2jpeg
+from fr_prep.commands.bin2tfrecord import bin2tfrecord
 from fr_prep.commands.demo_data import demo_data
+from fr_prep.commands.folder2bin import folder2bin
+from fr_prep.commands.folder2tfrecord import folder2tfrecord
 from fr_prep.commands.inspect import inspect
+from fr_prep.commands.merge import merge
+from fr_prep.commands.preview import preview
+from fr_prep.commands.rec2jpeg import rec2jpeg
 from fr_prep.commands.rec2tfrecord import rec2tfrecord
+from fr_prep.commands.rewrite import rewrite
+from fr_prep.commands.stats import stats
+from fr_prep.commands.tfrecord2rec import tfrecord2rec
 from fr_prep.commands.verify import verify
 from fr_prep.errors import PrepError
 
@@ -38,5 +47,20 @@ def main() -> None:
     """Prepare face-recognition data: from MXNet record sets and verification bins to verified TFRecord shards."""
 
 
-for command in (rec2tfrecord, verify, inspect, bin2jpeg, demo_data):
+for command in (
+    rec2tfrecord,
+    folder2tfrecord,
+    folder2bin,
+    rec2jpeg,
+    tfrecord2rec,
+    rewrite,
+    merge,
+    verify,
+    inspect,
+    bin2jpeg,
+    bin2tfrecord,
+    stats,
+    preview,
+    demo_data,
+):
     main.add_command(command)

@@ -1,0 +1,230 @@
+"""The folder of class folders while it is being written.
+
+The tree is made inside the staging folder of `OutputFolder`, and at the end each class folder is moved to its place: one rename a
+class, not one a file. `images.csv` comes last, so a folder with it is whole; an older tree stays untouched until the new one is.
+"""
+
+import csv
+import errno
+import os
+import shutil
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fr_prep.errors import OutputError
+from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error
+from fr_prep.image_files import COLUMNS
+from fr_prep.kernel import sync_file_system
+from fr_prep.output_folder import PLAN_FILE, OutputFolder
+
+__all__ = ["TABLE_FILE", "ClassTree"]
+
+TABLE_FILE = "images.csv"
+REPLACED_FILE = "replaced.csv"  # the table of the older tree, while that is being removed
+MOVED_FILE = "moved"  # is there when every class folder has been moved to its place
+SECONDS_BETWEEN_SYNCS = 0.05
+
+
+class ClassTree:
+    """The class folders in an output folder, which is locked for one writer.
+
+    Args:
+        folder: the output folder, entered.
+        durable: whether to wait until everything is on the disk, in the order that survives a power failure.
+
+    Attributes:
+        images: where class folders are made.
+        receipts: where the receipts of finished tasks are.
+    """
+
+    def __init__(self, folder: OutputFolder, *, durable: bool) -> None:
+        self._folder = folder
+        self._durable = durable
+        self.images = folder.staging / "images"
+        self.receipts = folder.staging / "receipts"
+        self._new_table = folder.staging / TABLE_FILE
+        self._table = folder.path / TABLE_FILE
+        self._replaced = folder.staging / REPLACED_FILE
+        self._moved = folder.staging / MOVED_FILE
+
+    def prepare(
+        self, fingerprint: Mapping[str, Any], *, class_folders: Collection[str], overwrite: bool, resume: bool
+    ) -> None:
+        """Makes the staging folder ready, or refuses.
+
+        Args:
+            fingerprint: what the result depends on; JSON values.
+            class_folders: the names of all class folders.
+            overwrite: replace the tree that is there; what is no part of it is left alone.
+            resume: go on with what an interrupted run with the same fingerprint left.
+
+        Raises:
+            OutputError: if something is there that neither option covers, or the interrupted run was another one.
+        """
+        try:
+            begun = (self._folder.staging / PLAN_FILE).exists()
+            if overwrite or not begun:
+                self.discard()
+            if overwrite:
+                self._require_free_places(class_folders)
+            elif self._table.exists() and not begun:
+                raise OutputError(
+                    f"{self._folder.path}: finished class folders are there{', nothing is left to resume' if resume else ''}. "
+                    "Replace them by --overwrite, or choose another folder."
+                )
+            self._folder.prepare(fingerprint, overwrite=overwrite, resume=resume)
+            self.images.mkdir(exist_ok=True)
+            self.receipts.mkdir(exist_ok=True)
+        except OSError as error:
+            raise write_error(self._folder.path, error) from error
+
+    def is_complete(self) -> bool:
+        """Whether all is written, and is only to be published."""
+        return self._new_table.exists() or self._moved.exists()
+
+    @contextmanager
+    def syncing(self) -> Iterator[None]:
+        """Waits until what is made meanwhile is on the disk, if it is to be durable; begins early, so that less is left at the end.
+
+        Raises:
+            OutputError: if it could not be written.
+        """
+        if not self._durable:
+            yield
+            return
+        done = threading.Event()
+        descriptor = os.open(self.images, os.O_RDONLY | os.O_CLOEXEC)
+
+        def sync_until_done() -> None:
+            try:
+                while not done.wait(SECONDS_BETWEEN_SYNCS):
+                    sync_file_system(descriptor)
+                sync_file_system(descriptor)
+            except OSError:
+                # The kernel tells of a failed write once; after that files look whole until their pages leave memory.
+                shutil.rmtree(self.receipts)
+                raise
+
+        try:
+            with ThreadPoolExecutor(1) as thread:
+                outcome = thread.submit(sync_until_done)
+                try:
+                    yield
+                finally:
+                    done.set()
+            outcome.result()
+        except OSError as error:
+            raise write_error(self.images, error) from error
+        finally:
+            os.close(descriptor)
+
+    def write_table(self, num_tasks: int) -> None:
+        """Puts the table of images together from the receipts of tasks 0 to `num_tasks` - 1."""
+        partial = self._new_table.with_name(TABLE_FILE + INCOMPLETE_SUFFIX)
+        try:
+            with partial.open("wb") as table:
+                table.write(f"{','.join(COLUMNS)}\n".encode())
+                for number in range(num_tasks):
+                    with self.receipt(number).open("rb") as receipt:
+                        shutil.copyfileobj(receipt, table)
+            self._sync(partial)
+            partial.replace(self._new_table)
+        except OSError as error:
+            raise write_error(self._new_table, error) from error
+
+    def receipt(self, number: int) -> Path:
+        """Where the receipt of a task is."""
+        return self.receipts / f"{number:07d}.csv"
+
+    def publish(self) -> None:
+        """Removes the older tree, and moves each class folder to its place, the table last.
+
+        Whatever this is interrupted at, it can be called again.
+
+        Raises:
+            OutputError: if a class folder cannot be moved.
+        """
+        out = self._folder.path
+        try:
+            if not self._moved.exists():
+                if self._table.exists():
+                    self._table.replace(self._replaced)
+                self._remove_listed(self._replaced)
+                for folder in sorted(self.images.iterdir()):
+                    self._move_class_folder(folder)
+                self._moved.touch()
+                self._sync(out)
+            if self._new_table.exists():
+                self._new_table.replace(self._table)
+                self._sync(out)
+            self.discard()
+        except OSError as error:
+            raise write_error(out, error) from error
+
+    def _sync(self, path: Path) -> None:
+        if self._durable:
+            sync(path)
+
+    def discard(self) -> None:
+        """Removes the staging folder, and what a run moved to its place, or left of an older tree, without getting further."""
+        staging = self._folder.staging
+        if not staging.exists():
+            return
+        (staging / PLAN_FILE).unlink(missing_ok=True)  # first: from here on there is nothing to go on with
+        if not self._table.exists():
+            self._remove_listed(self._replaced)
+            self._remove_listed(self._new_table)
+        shutil.rmtree(staging)
+
+    def _move_class_folder(self, folder: Path) -> None:
+        target = self._folder.path / folder.name
+        try:
+            folder.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise _taken(target, then=", then go on with --resume") from error
+
+    def _require_free_places(self, class_folders: Collection[str]) -> None:
+        present = {path.name for path in self._folder.path.iterdir()}.intersection(class_folders)
+        if present and self._table.exists():
+            present -= {folder for folder, _ in _listed_files(self._table)}
+        if present:
+            raise _taken(self._folder.path / min(present), then=", or choose another folder")
+
+    def _remove_listed(self, table: Path) -> None:
+        """Removes the files that a table lists, class folders that are empty then, and the table."""
+        if not table.exists():
+            return
+        folders = set()
+        for folder, name in _listed_files(table):
+            folders.add(folder)
+            (self._folder.path / folder / name).unlink(missing_ok=True)
+        for folder in folders:
+            with suppress(OSError):  # holds something else as well, or is gone
+                (self._folder.path / folder).rmdir()
+        table.unlink()
+
+
+def _taken(path: Path, *, then: str) -> OutputError:
+    return OutputError(f"{path}: is no part of the class folders that {TABLE_FILE} lists. Move it away{then}.")
+
+
+def _listed_files(table: Path) -> Iterator[tuple[str, str]]:
+    """Yields class folder and file name of each image that a table lists."""
+    with table.open(encoding="utf-8", newline="") as file:
+        try:
+            for row in csv.DictReader(file, strict=True):
+                folder, name = row["file"].split("/")
+                if ".." in (folder, name):
+                    raise ValueError("..")
+                yield folder, name
+        except (KeyError, ValueError, AttributeError, csv.Error) as error:
+            raise OutputError(
+                f"{table}: expected a table of images as rec2jpeg writes it ({', '.join(COLUMNS)}), received something else. "
+                "Move it away, or choose another folder."
+            ) from error
