@@ -8,7 +8,7 @@ MXNET := .venv-mxnet
 CLASSIC := .venv-classic
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale clean
+.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale benchmarks-stream clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/python demo.py
@@ -38,6 +38,9 @@ benchmarks-classic: $(VENV)/.dev $(CLASSIC)/.installed
 
 benchmarks-scale: $(VENV)/.dev
 	$(BIN)/python benchmarks/scale.py
+
+benchmarks-stream: $(VENV)/.dev
+	$(BIN)/python benchmarks/stream.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; set PYTHON=python3.x"; exit 1; }

@@ -2,8 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fr_eval.bins import write_bin
 from fr_prep import manifest as manifests
 from fr_prep.digests import sha256_of_file
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.files import write_error
 from fr_prep.output_folder import OutputFolder
+from fr_prep.pairs.pair_bins import bin_bytes, draw_validation_pairs, pair_warnings, read_pair_images
+from fr_prep.pairs.verification_pairs import PairSample
 from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
 from fr_prep.pool import WorkerPool
 from fr_prep.record_table import table_rows
@@ -72,12 +75,14 @@ class Conversion:
     Attributes:
         images: the source's index.
         plan: which record goes where.
-        num_bytes: about how many bytes the shards will take; never less than they do.
+        num_bytes: about how many bytes the files will take; never less than they do.
+        pairs: those of the verification bin, if there is to be one.
     """
 
     images: ImageSet
     plan: Plan
     num_bytes: int
+    pairs: PairSample | None = None
 
 
 def plan_dataset(source: ImageSource, settings: BuildSettings) -> Conversion:
@@ -88,10 +93,15 @@ def plan_dataset(source: ImageSource, settings: BuildSettings) -> Conversion:
     """
     images = source.read()
     image_lengths = images.places.image_lengths
-    plan = make_plan(images.labels, image_lengths, settings=settings.plan)
+    plan = make_plan(images.labels, image_lengths, settings=settings.plan, validation=images.validation)
     kept = plan.labels >= 0
     num_bytes = int(image_lengths[kept].sum()) + RECORD_OVERHEAD_BYTES * int(kept.sum())
-    return Conversion(images=images, plan=plan, num_bytes=num_bytes)
+    if not settings.plan.verification_pairs:
+        return Conversion(images=images, plan=plan, num_bytes=num_bytes)
+    pairs = draw_validation_pairs(plan, num_pairs=settings.plan.verification_pairs, seed=settings.plan.seed)
+    num_bytes += bin_bytes(pairs, image_lengths)
+    images = replace(images, warnings=[*images.warnings, *pair_warnings(pairs)])
+    return Conversion(images=images, plan=plan, num_bytes=num_bytes, pairs=pairs)
 
 
 def build_dataset(source: ImageSource, out: Path, *, settings: BuildSettings) -> manifests.Manifest:
@@ -108,51 +118,58 @@ def build_dataset(source: ImageSource, out: Path, *, settings: BuildSettings) ->
         WorkerError: if a worker process died.
     """
     before = _file_states(source)
-    with WorkerPool(settings.num_workers) as pool:
+    # In this order, so that the folder stays locked until the last worker has ended.
+    with OutputFolder(out) as folder, WorkerPool(settings.num_workers) as pool:
         wait_for_digests = source.start_digests(pool)  # while this process reads the index
         conversion = plan_dataset(source, settings)
-        with OutputFolder(out) as folder:
-            fingerprint = _fingerprint(conversion, before, settings)
-            _require_space(folder.path, conversion.num_bytes - (folder.staged_bytes() if settings.resume else 0))
-            folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
-            results, records = _write_shards(conversion, folder, pool, settings)
-            source_files = wait_for_digests()
-            if _file_states(source) != before:
-                raise SourceError(
-                    f"{source.path}: was changed while it was read. Leave it alone and convert it again, by --overwrite."
-                )
-            try:
-                manifest = write_tables(
-                    folder.staging,
-                    images=conversion.images,
-                    source_files=source_files,
-                    plan=conversion.plan,
-                    results=results,
-                    records=records,
-                    arguments=settings.arguments(),
-                )
-            except OSError as error:
-                raise write_error(folder.staging, error) from error
-            folder.publish(manifest.file_names())
+        fingerprint = _fingerprint(conversion, before, {**settings.arguments(), **source.arguments()})
+        _require_space(folder.path, conversion.num_bytes - folder.staged_bytes())
+        folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
+        results, records = _write_shards(conversion, folder, pool, settings)
+        verification_bin = _write_verification_bin(conversion, folder.staging, settings.name)
+        source_files = wait_for_digests()
+        if _file_states(source) != before:
+            folder.discard()
+            raise SourceError(f"{source.path}: was changed while it was read. Leave it alone and convert it again.")
+        try:
+            manifest = write_tables(
+                folder.staging,
+                images=conversion.images,
+                source_files=source_files,
+                plan=conversion.plan,
+                results=results,
+                records=records,
+                arguments={**settings.arguments(), **source.arguments()},
+                verification_bin=verification_bin,
+            )
+        except OSError as error:
+            raise write_error(folder.staging, error) from error
+        folder.publish(manifest.file_names())
     return manifests.read_manifest(out)
 
 
-def _file_states(source: ImageSource) -> dict[str, list[int]]:
-    """Size in bytes and time of change of each of the source's files."""
-    states = {path.name: path.stat() for path in source.files()}
-    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+def _file_states(source: ImageSource) -> list[tuple[str, int, int, int]]:
+    """Name, size in bytes, time of the last writing and of the last change of any kind, of each of the source's files.
+
+    Those of several folders may share a name.
+    """
+    states = [(path.name, path.stat()) for path in source.files()]
+    return [(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states]
 
 
-def _fingerprint(conversion: Conversion, states: Mapping[str, Any], settings: BuildSettings) -> dict[str, Any]:
+def _fingerprint(
+    conversion: Conversion, states: Sequence[tuple[str, int, int, int]], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
     """What the shards depend on; a run can be resumed only where all of it is the same."""
     images, crc = conversion.images, 0
     for column in (images.keys, images.labels, images.places.record_offsets, images.places.image_lengths):
         crc = crc32c.crc32c(column.tobytes(), crc)
     return {
         "tool version": tool_version(),
-        "source files": dict(states),
-        "source index": f"{crc:08x}",
-        **settings.arguments(),
+        "source files": [state[:3] for state in states],  # a copy of them will do
+        "source index": f"{crc:08x}{images.stamp}",
+        **images.origin,
+        **arguments,
     }
 
 
@@ -197,6 +214,19 @@ def _write_shards(
         for split, shards in conversion.plan.splits.items()
     }
     return by_split, np.concatenate(table)
+
+
+def _write_verification_bin(conversion: Conversion, staging: Path, name: str) -> dict[str, Any] | None:
+    """Writes the bin of the validation split, if there is to be one; gives its entry of the manifest."""
+    if conversion.pairs is None:
+        return None
+    path = staging / manifests.verification_bin_name(name)
+    images = read_pair_images(conversion.images.places, conversion.pairs)
+    try:
+        write_bin(path, images, conversion.pairs.same.tolist())
+    except OSError as error:
+        raise write_error(path, error) from error
+    return {"file": path.name, "sha256": sha256_of_file(path), "num_pairs": len(conversion.pairs.same)}
 
 
 def _shard_tasks(conversion: Conversion, staging: Path, name: str) -> Iterator[ShardTask]:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fr_prep.errors import OutputError
@@ -19,7 +21,7 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Writes a file so that it is whole or not there, also after a power failure."""
     partial = path.with_name(path.name + INCOMPLETE_SUFFIX)
-    with partial.open("wb") as file:
+    with _named_in_errors(path), partial.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -38,9 +40,20 @@ def sync(path: Path) -> None:
     """Waits until a file's bytes, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _named_in_errors(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _named_in_errors(path: Path) -> Iterator[None]:
+    """Has an error say which file it is about; that of a write or a sync, unlike that of an opening, does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def write_error(path: Path, error: OSError, *, then: str = "go on with --resume") -> OutputError:
@@ -51,4 +64,6 @@ def write_error(path: Path, error: OSError, *, then: str = "go on with --resume"
         errno.EACCES: "Give the folder write permission, or choose another one.",
         errno.EROFS: "Choose a folder that can be written.",
     }.get(error.errno or 0, f"Mend that, then {then}.")
-    return OutputError(f"{path}: cannot be written: {error.strerror or error}. {advice}")
+    named = Path(error.filename or "")
+    file = path if named.parent == Path() else named  # `shutil.rmtree` gives names without their folder
+    return OutputError(f"{file}: cannot be written: {error.strerror or error}. {advice}")

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from fr_prep.errors import OutputError, ShardError
 from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, write_error, write_text
-from fr_prep.manifest import MANIFEST_FILE, read_manifest
+from fr_prep.manifest import KINDS, MANIFEST_FILE, read_manifest
 
 __all__ = ["OutputFolder"]
 
@@ -45,10 +45,17 @@ class OutputFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.staging = path / STAGING_FOLDER
-        self._descriptor: int | None = None
-        self._was_there = is_folder(path)
+        self._descriptor = -1
+        self._missing = [place for place in (path, *path.parents) if not is_folder(place)]
 
     def __enter__(self) -> Self:
+        self._lock()
+        while not self._is_in_place():  # another writer ended, and removed its empty folder, before the lock was there
+            os.close(self._descriptor)
+            self._lock()
+        return self
+
+    def _lock(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -63,16 +70,20 @@ class OutputFolder:
             ) from error
         except OSError:
             pass  # some network file systems lock no folders
-        return self
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-        if not self._was_there:
-            with suppress(OSError):  # goes only if it is empty
-                self.path.rmdir()
+        with suppress(OSError):  # a folder goes only if it is empty
+            for folder in self._missing:
+                folder.rmdir()
+        os.close(self._descriptor)
 
     def prepare(self, fingerprint: Mapping[str, Any], *, overwrite: bool, resume: bool) -> None:
         """Makes the staging folder ready, or refuses.
@@ -89,15 +100,16 @@ class OutputFolder:
         plan_path = self.staging / PLAN_FILE
         try:
             if overwrite:
-                self._discard_staging()
-            elif not self.staging.exists():
+                self.discard()
+            elif not self.staging.exists() or self._has_ended():
+                self.discard()
                 self._refuse_others(resume=resume)
             elif not resume:
                 raise OutputError(
                     f"{self.path}: an unfinished conversion is there. Go on with it by --resume, or start anew by --overwrite."
                 )
             elif not plan_path.exists():
-                self._discard_staging()  # killed before it began, or after it had ended: there is nothing to go on with
+                self.discard()  # killed before it began: there is nothing to go on with
             else:
                 _require_same(self.path, _read_json(plan_path, dict), fingerprint)
                 for orphan in self.staging.glob(f"*{INCOMPLETE_SUFFIX}"):
@@ -132,8 +144,10 @@ class OutputFolder:
         return next((place for place in places if place.is_file()), None)
 
     def staged_bytes(self) -> int:
-        """Gives how many bytes an interrupted run has written already."""
-        return sum(path.stat().st_size for path in self.staging.glob("*")) if is_folder(self.staging) else 0
+        """Gives how many bytes an interrupted run has written already, also of files that it had moved to their place."""
+        moved = _read_json(self.staging / PUBLISHING_FILE, list) if self._is_publishing() else []
+        written = [*self.staging.glob("*"), *(self.path / name for name in moved)]
+        return sum(path.stat().st_size for path in written if path.is_file())
 
     def publish(self, names: Sequence[str]) -> None:
         """Syncs finished files and moves them to their place, the manifest last; removes the set that they replace.
@@ -147,10 +161,9 @@ class OutputFolder:
             OutputError: if a file cannot be moved.
         """
         try:
+            self._sync([name for name in names if (self.staging / name).exists()])
             if not self._is_publishing():
                 self._require_free_places(names)
-                for name in names:
-                    sync(self.staging / name)
                 replaced = self.staging / REPLACED_FILE
                 if not replaced.exists():
                     write_text(replaced, json.dumps(self._old_names()))
@@ -166,6 +179,25 @@ class OutputFolder:
         except OSError as error:
             raise write_error(self.path, error) from error
 
+    def _sync(self, names: Sequence[str]) -> None:
+        """Waits until files are on the disk. One that cannot get there is removed, to be written again.
+
+        The kernel tells of a failed write once; after that the file looks whole until its pages leave memory.
+        """
+        errors = []
+        for name in names:
+            try:
+                sync(self.staging / name)
+            except OSError as error:
+                (self.staging / name).unlink(missing_ok=True)
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _has_ended(self) -> bool:
+        """Whether the set in the folder is whole, and of an interrupted run there is nothing left to go on with."""
+        return (self.path / MANIFEST_FILE).exists() and not (self.staging / PLAN_FILE).exists()
+
     def _is_publishing(self) -> bool:
         return (self.staging / PUBLISHING_FILE).exists()
 
@@ -179,15 +211,17 @@ class OutputFolder:
     def _old_names(self) -> list[str]:
         """The files of the set that is in the folder, the manifest first: with it goes the set."""
         try:
-            return read_manifest(self.path).file_names()[::-1]
-        except ShardError:
+            return read_manifest(self.path, kinds=KINDS).file_names()[::-1]
+        except ShardError as error:
+            if isinstance(error.__cause__, OSError):
+                raise OutputError(f"{error} Mend that, then go on with --resume.") from error
             return []  # nothing is there, or nothing that can be told apart from other files
 
     def _remove(self, names: Sequence[str]) -> None:
         for name in names:
             (self.path / name).unlink(missing_ok=True)
 
-    def _discard_staging(self) -> None:
+    def discard(self) -> None:
         """Removes what an interrupted run left, also of what it had moved to its place already."""
         if not self.staging.exists():
             return

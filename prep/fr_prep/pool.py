@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ __all__ = ["WorkerPool", "default_workers", "run_tasks"]
 
 Result = TypeVar("Result")
 _PR_SET_PDEATHSIG = 1
+_SECONDS_BETWEEN_INTERRUPTS = 0.1
 
 
 def default_workers() -> int:
@@ -47,18 +49,19 @@ class WorkerPool:
 
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            with _interrupts_held():
+                self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, task: Callable[[], Result]) -> Callable[[], Result]:
         """Starts a task, for instance a `functools.partial` of a module's function; gives what waits for its result."""
         if self._pool is None:
             return task
-        with _death_reported():
+        with _death_reported(), _interrupts_held():
             future = self._pool.submit(task)
 
         def wait_for_result() -> Result:
-            with _death_reported():
-                return future.result()
+            (done,) = _wait_for_first([future])
+            return _result(done)
 
         return wait_for_result
 
@@ -73,15 +76,13 @@ class WorkerPool:
         pending: dict[Future[Result], int] = {}
         waiting = enumerate(tasks)
         while True:
-            with _death_reported():
-                while len(pending) < self._num_workers + 1 and (item := next(waiting, None)) is not None:
+            while len(pending) < self._num_workers + 1 and (item := next(waiting, None)) is not None:
+                with _death_reported(), _interrupts_held():
                     pending[self._pool.submit(item[1])] = item[0]
             if not pending:
                 return
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                with _death_reported():
-                    result = future.result()
-                yield pending.pop(future), result
+            for future in _wait_for_first(pending):
+                yield pending.pop(future), _result(future)
 
 
 def run_tasks(tasks: Iterable[Callable[[], Result]], *, num_workers: int) -> Iterator[tuple[int, Result]]:
@@ -90,11 +91,43 @@ def run_tasks(tasks: Iterable[Callable[[], Result]], *, num_workers: int) -> Ite
         yield from pool.run(tasks)
 
 
+def _wait_for_first(pending: Collection[Future[Result]]) -> set[Future[Result]]:
+    done: set[Future[Result]] = set()
+    while not done:
+        with _interrupts_held():
+            done = wait(pending, timeout=_SECONDS_BETWEEN_INTERRUPTS, return_when=FIRST_COMPLETED).done
+    return done
+
+
+def _result(done: Future[Result]) -> Result:
+    with _death_reported(), _interrupts_held():
+        return done.result()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keeps Ctrl-C back inside `concurrent.futures`, whose locks stay locked for ever where an exception cuts in."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if held:
+            raise KeyboardInterrupt
+
+
 @contextmanager
 def _death_reported() -> Iterator[None]:
     try:
         yield
-    except BrokenProcessPool as error:
+    except (BrokenProcessPool, SystemExit) as error:
         raise WorkerError(
             "A worker process died without a report, perhaps killed for want of memory. What was finished is kept: go on with "
             "--resume, with fewer --workers if memory was short."

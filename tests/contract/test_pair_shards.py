@@ -13,11 +13,11 @@ from PIL import Image
 from fr_eval.bins import BinError, read_bin, write_bin
 from fr_eval.verification_shards import read_pairs
 from fr_prep.build import BuildSettings, build_dataset
+from fr_prep.pairs.verification_shards import convert_bin
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.image_records import pack_image_record
 from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.sources.recordio import RecordWriter
-from fr_prep.verification_shards import convert_bin
 from fr_train.errors import ShardSetError
 from fr_train.shard_set import read_shard_set
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from fr_eval.bins import read_bin, write_bin
-from fr_prep.bin_rewrite import export_bin, rewrite_bin
 from fr_prep.errors import OutputError, SourceError
+from fr_prep.pairs.bin_rewrite import export_bin, rewrite_bin
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import time
 
 import pytest
 
-from fr_prep import class_folders, class_tree, image_files
-from fr_prep.class_folders import ExportSettings, export_class_folders, plan_class_folders
 from fr_prep.errors import DamagedRecordError, OutputError, SourceError
+from fr_prep.export import class_folders, class_tree, image_files
+from fr_prep.export.class_folders import ExportSettings, export_class_folders, plan_class_folders
 from fr_prep.output_folder import OutputFolder
 from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.sources.shard_folder import ShardFolderSource
@@ -450,7 +450,7 @@ def large_set(make_set, tmp_path_factory):
 
 
 def start(source, out, *options):
-    code = "from fr_prep import class_folders, cli; class_folders.IMAGES_PER_TASK = 100; cli.main()"
+    code = "from fr_prep.export import class_folders, cli; class_folders.IMAGES_PER_TASK = 100; cli.main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "rec2jpeg", str(source), str(out), "--workers", "2", "--quiet", *options],
         stdout=subprocess.PIPE,

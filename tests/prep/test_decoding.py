@@ -3,7 +3,7 @@ import io
 import pytest
 from PIL import Image
 
-from fr_prep.decoding import decode_image
+from fr_prep.checks.decoding import decode_image
 from fr_prep.images import ImageKind
 
 

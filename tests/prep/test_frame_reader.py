@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_prep import frame_reader
-from fr_prep.frame_reader import FrameReader
+from fr_prep.checks import frame_reader
+from fr_prep.checks.frame_reader import FrameReader
 from fr_prep.tfrecord import WRONG_DATA, WRONG_LENGTH, masked_crc32c, record_headers
 
 Found = tuple[list[tuple[int, int, bytes]], list[tuple[int, int, str]], FrameReader]

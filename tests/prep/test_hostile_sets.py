@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from fr_prep.build import BuildSettings, build_dataset
+from fr_prep.checks.verify import verify_dataset
 from fr_prep.describe import describe
 from fr_prep.errors import PrepError, ShardError
 from fr_prep.manifest import manifest_text, read_manifest
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.verify import verify_dataset
 
 
 @pytest.fixture(scope="module")

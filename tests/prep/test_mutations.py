@@ -23,11 +23,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fr_eval.bins import read_bin
+from fr_prep.checks.verify import verify_dataset
 from fr_prep.cli import main
 from fr_prep.manifest import read_manifest
 from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.insightface import read_face_set
-from fr_prep.verify import verify_dataset
 
 MAGIC_BYTES = bytes.fromhex("0a23d7ce")
 SECONDS = 20  # for one command; they take a hundredth of one

@@ -1,6 +1,8 @@
 """The folder of a set while it is written: what is refused, what is left, what a crash may leave behind."""
 
 import collections
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -12,11 +14,11 @@ import pytest
 
 from fr_prep import build as build_module
 from fr_prep.build import BuildSettings, build_dataset
+from fr_prep.checks.verify import verify_dataset
 from fr_prep.errors import OutputError, PrepError
 from fr_prep.output_folder import OutputFolder
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.verify import verify_dataset
 
 
 def build(source, out, *, overwrite=False, resume=False, name="faces", **plan):
@@ -87,6 +89,30 @@ def test_a_new_folder_that_stays_empty_goes_again_and_an_old_one_stays(out):
     assert out.is_dir()
 
 
+def test_folders_above_a_new_one_go_with_it(source, out):
+    with pytest.MonkeyPatch.context() as patch:
+        limit_space(patch, 10)
+        with pytest.raises(OutputError, match="10 are left"):
+            build(source, out / "a" / "b")
+    assert not out.exists()
+
+
+def test_a_folder_that_another_writer_removed_before_the_lock_is_made_again(out, monkeypatch):
+    lock, num_locks = fcntl.flock, []
+
+    def remove_and_lock(descriptor, operation):
+        if not num_locks:
+            out.rmdir()
+        num_locks.append(descriptor)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_and_lock)
+    with OutputFolder(out):
+        assert len(num_locks) == 2
+        with pytest.raises(OutputError, match="another process is writing"), OutputFolder(out):
+            pass
+
+
 def test_a_file_in_place_of_the_folder_is_refused(source, out):
     out.write_text("mine")
     with pytest.raises(OutputError, match=r"exists|directory"):
@@ -150,34 +176,24 @@ def test_a_crash_while_the_old_set_is_removed_leaves_none_of_its_shards_after_re
     assert shard_names(out) == [f"faces-train.tfrecord-0000{i}-of-00004" for i in range(4)]
 
 
-@pytest.mark.parametrize(
-    "removed_first",
-    [
-        "plan.json",
-        "publishing.json",
-        "receipts",
-    ],
-)
-def test_a_crash_while_the_staging_folder_is_removed_never_passes_old_shards_off_as_new(
-    source, out, read_faces, tmp_path, removed_first
+def test_a_crash_while_the_staging_folder_is_removed_is_no_conversion_to_go_on_with(
+    source, out, digest_files, tmp_path
 ):
-    # rmtree removes in no particular order, so any part of the folder may be what is left.
-    keep = tmp_path / "kept"
+    build(source, tmp_path / "whole")
+
+    def remove_some(staging):
+        (staging / "publishing.json").unlink()
+        raise KeyboardInterrupt
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shutil, "rmtree", lambda path, **_: shutil.copytree(path, keep, dirs_exist_ok=True))
-        build(source, out)
-    staging = out / "conversion.incomplete"
-    assert staging.is_dir()
-    for path in staging.iterdir():
-        if path.name == removed_first or (removed_first == "receipts" and path.name.endswith("-of-00004.json")):
-            path.unlink()
+        patch.setattr(shutil, "rmtree", remove_some)
+        with pytest.raises(KeyboardInterrupt):
+            build(source, out)
+    assert len(list((out / "conversion.incomplete").iterdir())) == 5
     verify_dataset(out, quiet=True)
-    build(source, tmp_path / "expected", seed=2)
-    try:
+    with pytest.raises(OutputError, match="finished data set is there, nothing is left to resume"):
         build(source, out, resume=True, seed=2)
-    except OutputError:
-        return
-    assert read_faces(out) == read_faces(tmp_path / "expected")
+    assert digest_files(out) == digest_files(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", "\udcff"])
@@ -211,6 +227,73 @@ def test_resume_asks_for_the_space_of_what_is_left_only(source, out):
         limit_space(patch, 100)
         build(source, out, resume=True)
     verify_dataset(out, quiet=True)
+
+
+def test_resume_asks_for_no_space_for_what_was_moved_to_its_place(make_set, numbered_jpeg, out, tmp_path):
+    source = make_set(tmp_path / "large", images=lambda key: numbered_jpeg(key) + bytes(10_000)).folder
+    crash_in_publication(source, out, 7)
+    with pytest.MonkeyPatch.context() as patch:
+        limit_space(patch, 10_000)
+        build(source, out, resume=True)
+    verify_dataset(out, quiet=True)
+
+
+def test_overwrite_counts_on_the_space_of_what_it_removes(source, out):
+    crash_in_publication(source, out, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        limit_space(patch, 100)
+        build(source, out, overwrite=True, seed=2)
+    verify_dataset(out, quiet=True)
+
+
+def test_a_shard_that_cannot_be_synced_is_written_again(source, out, digest_files, tmp_path):
+    build(source, tmp_path / "whole")
+    name, sync = "faces-train.tfrecord-00001-of-00004", os.fsync
+
+    def fail_once(descriptor):
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == name and not failed:
+            failed.append(descriptor)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(descriptor)
+
+    failed = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fail_once)
+        with pytest.raises(OutputError, match=f"{name}: cannot be written: Input/output error"):
+            build(source, out)
+    assert failed
+    staging = out / "conversion.incomplete"
+    assert [shard for shard in shard_names(staging) if not shard.endswith(".json")] == [
+        f"faces-train.tfrecord-0000{i}-of-00004" for i in (0, 2, 3)
+    ]
+    build(source, out, resume=True)
+    assert digest_files(out) == digest_files(tmp_path / "whole")
+
+
+def test_an_old_set_whose_manifest_cannot_be_read_is_not_taken_for_none(source, out, digest_files, as_nobody):
+    build(source, out)
+    before = digest_files(out)
+    (out / "manifest.json").chmod(0)
+    with pytest.raises(OutputError, match=r"manifest\.json: cannot be read: Permission denied"):
+        build(source, out, overwrite=True, num_shards=2)
+    (out / "manifest.json").chmod(0o644)
+    assert before.items() <= digest_files(out).items()
+    build(source, out, resume=True, num_shards=2)
+    assert shard_names(out) == [f"faces-train.tfrecord-0000{i}-of-00002" for i in range(2)]
+
+
+@pytest.mark.parametrize("old_set", [False, True])
+def test_a_folder_that_may_not_be_written_is_said(source, out, digest_files, as_nobody, old_set):
+    if old_set:
+        build(source, out)
+    else:
+        out.mkdir()
+    before = digest_files(out)
+    out.chmod(0o555)
+    with pytest.raises(OutputError, match=f"{out}.*Permission denied. Give the folder write permission"):
+        build(source, out, overwrite=old_set)
+    out.chmod(0o755)
+    assert digest_files(out) == before
 
 
 def test_a_conversion_refused_for_want_of_space_may_simply_be_repeated(source, out):

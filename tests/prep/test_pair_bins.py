@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from fr_eval.bins import read_bin
-from fr_prep.bin_rewrite import export_bin
 from fr_prep.errors import OutputError, SourceError
-from fr_prep.pair_bins import bin_bytes, draw_bin, list_bin, read_pair_images
+from fr_prep.pairs.bin_rewrite import export_bin
+from fr_prep.pairs.pair_bins import bin_bytes, draw_bin, list_bin, read_pair_images
+from fr_prep.pairs.verification_pairs import sample_pairs
 from fr_prep.pictures import load_picture, save_png
 from fr_prep.sources.class_folder_source import ClassFolderSource
-from fr_prep.verification_pairs import sample_pairs
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 import os
 import signal
+import sys
+import threading
 import time
 from functools import partial
 
 import pytest
 
 from fr_prep.errors import SourceError, WorkerError
-from fr_prep.pool import default_workers, run_tasks
+from fr_prep.pool import WorkerPool, default_workers, run_tasks
 
 
 def square(number):
@@ -19,6 +21,11 @@ def fail(message):
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for(path):
+    while not path.exists():
+        time.sleep(0.001)
 
 
 def process_id():
@@ -50,6 +57,60 @@ def test_a_dead_worker_is_reported_and_nothing_hangs():
     with pytest.raises(WorkerError, match="--resume"):
         dict(run_tasks([partial(square, 1), die, *[partial(square, 2)] * 50], num_workers=2))
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("leave", [os._exit, sys.exit])
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_worker_that_ends_without_a_result_is_reported(leave, code):
+    with pytest.raises(WorkerError, match="--resume"):
+        dict(run_tasks([partial(square, 1), partial(leave, code), *[partial(square, 2)] * 50], num_workers=2))
+
+
+def test_a_worker_that_dies_while_its_task_is_awaited_is_reported():
+    with WorkerPool(2) as pool:
+        wait_for_death = pool.submit(die)
+        with pytest.raises(WorkerError, match="--resume"):
+            wait_for_death()
+        with pytest.raises(WorkerError, match="--resume"):
+            pool.submit(partial(square, 2))
+
+
+def test_a_worker_that_dies_with_more_in_its_queue_than_a_pipe_holds_is_reported():
+    large = bytes(4 << 20)
+    with pytest.raises(WorkerError, match="--resume"):
+        dict(run_tasks([die, *[partial(len, large)] * 20], num_workers=2))
+
+
+def test_ctrl_c_ends_the_waiting_for_a_task_and_lets_the_task_end(tmp_path):
+    """In the middle of the library that runs the workers it is held back: that would stand still for ever."""
+    with pytest.raises(KeyboardInterrupt), WorkerPool(2) as pool:  # noqa: PT012
+        wait_for_result = pool.submit(partial(wait_for, tmp_path / "end"))
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(1.0, (tmp_path / "end").touch).start()
+        wait_for_result()
+    assert (tmp_path / "end").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_ctrl_c_of_the_program_s_own_is_left_alone():
+    caught = []
+    before = signal.signal(signal.SIGINT, lambda *_: caught.append(1))
+    try:
+        handler = signal.getsignal(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert dict(run_tasks([partial(square, 3)] * 3, num_workers=2)) == {0: 9, 1: 9, 2: 9}
+        assert signal.getsignal(signal.SIGINT) is handler
+        assert caught == [1]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_pool_works_in_a_thread_too():
+    found = {}
+    thread = threading.Thread(target=lambda: found.update(run_tasks([partial(square, 3)] * 3, num_workers=2)))
+    thread.start()
+    thread.join()
+    assert found == {0: 9, 1: 9, 2: 9}
 
 
 def test_tasks_are_taken_as_they_are_needed():

@@ -1,4 +1,4 @@
-from fr_prep.problems import Problem, ProblemLog
+from fr_prep.checks.problems import Problem, ProblemLog
 
 
 def test_a_problem_is_one_line_with_all_that_is_known_of_its_place():

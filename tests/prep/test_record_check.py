@@ -8,11 +8,11 @@ import pytest
 
 from fr_eval.bins import write_bin
 from fr_prep.build import BuildSettings
+from fr_prep.checks.verify import check_dataset
 from fr_prep.errors import SourceError
+from fr_prep.pairs.verification_shards import convert_bin
 from fr_prep.plan import PlanSettings
 from fr_prep.tfrecord import find_frames, masked_crc32c
-from fr_prep.verification_shards import convert_bin
-from fr_prep.verify import check_dataset
 
 NAMES = ["pairs-test.tfrecord-00000-of-00002", "pairs-test.tfrecord-00001-of-00002"]
 

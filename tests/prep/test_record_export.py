@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_prep import record_export, record_frames
 from fr_prep.errors import OutputError, SourceError
+from fr_prep.export import record_export, record_frames
+from fr_prep.export.record_export import RecordExportSettings, export_records, plan_record_export
+from fr_prep.export.record_frames import RecordFrames, frame_lengths
 from fr_prep.output_folder import OutputFolder
-from fr_prep.record_export import RecordExportSettings, export_records, plan_record_export
-from fr_prep.record_frames import RecordFrames, frame_lengths
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.image_records import pack_image_record
 from fr_prep.sources.image_set import ImagePlaces

@@ -12,11 +12,11 @@ import pytest
 
 from fr_prep import build as build_module
 from fr_prep.build import BuildSettings, build_dataset
+from fr_prep.checks.verify import verify_dataset
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.sources.rewritten import RewrittenSource
-from fr_prep.verify import verify_dataset
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fr_prep.build import BuildSettings, build_dataset
+from fr_prep.checks.verify import check_dataset
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.tfrecord import find_frames, masked_crc32c
-from fr_prep.verify import check_dataset
 
 NAMES = ["faces-train.tfrecord-00000-of-00002", "faces-train.tfrecord-00001-of-00002"]
 VALIDATION = "faces-validation.tfrecord-00000-of-00001"

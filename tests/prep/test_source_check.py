@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fr_prep import source_check
 from fr_prep.build import BuildSettings, build_dataset
+from fr_prep.checks import source_check
+from fr_prep.checks.verify import check_dataset
 from fr_prep.errors import ShardError, SourceError
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.class_folder_source import ClassFolderSource
 from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.tfrecord import find_frames, masked_crc32c
-from fr_prep.verify import check_dataset
 
 DIALECTS = [
     "basic",

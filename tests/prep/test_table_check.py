@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
+from fr_prep.checks.verify import check_dataset, verify_dataset
 from fr_prep.errors import ShardError
-from fr_prep.verify import check_dataset, verify_dataset
 
 NAMES = ["faces-train.tfrecord-00000-of-00002", "faces-train.tfrecord-00001-of-00002"]
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_prep.verification_pairs import PairSample, sample_pairs
+from fr_prep.pairs.verification_pairs import PairSample, sample_pairs
 
 
 def check(labels: np.ndarray, sample: PairSample, *, num_pairs: int, num_folds: int) -> None:

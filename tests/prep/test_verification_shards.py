@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from fr_eval.bins import decode_image, read_bin, write_bin
-from fr_prep import verification_shards as shards_module
 from fr_prep.build import BuildSettings, build_dataset
+from fr_prep.checks.verify import verify_dataset
 from fr_prep.describe import describe
 from fr_prep.errors import OutputError, ShardError, SourceError
 from fr_prep.manifest import KINDS, read_manifest
+from fr_prep.pairs import verification_shards as shards_module
+from fr_prep.pairs.verification_shards import convert_bin, name_of_bin, plan_bin
 from fr_prep.plan import PlanSettings
 from fr_prep.sources.open_source import open_source
 from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.tfrecord import masked_crc32c
-from fr_prep.verification_shards import convert_bin, name_of_bin, plan_bin
-from fr_prep.verify import verify_dataset
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "pairs-manifest.schema.json"
 

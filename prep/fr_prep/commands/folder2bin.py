@@ -60,7 +60,7 @@ def folder2bin(
     """
     import json
 
-    from fr_prep.pair_bins import draw_bin, list_bin
+    from fr_prep.pairs.pair_bins import draw_bin, list_bin
     from fr_prep.pool import default_workers
     from fr_prep.sources.class_folder_source import ClassFolderSource
 

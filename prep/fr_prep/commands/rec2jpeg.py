@@ -51,7 +51,7 @@ def rec2jpeg(
     """
     import json
 
-    from fr_prep.class_folders import ExportSettings, export_class_folders, plan_class_folders
+    from fr_prep.export.class_folders import ExportSettings, export_class_folders, plan_class_folders
     from fr_prep.manifest import MANIFEST_FILE
     from fr_prep.pool import default_workers
     from fr_prep.sources.record_set import RecordSetSource

@@ -46,8 +46,8 @@ def tfrecord2rec(
     """
     import json
 
+    from fr_prep.export.record_export import RecordExportSettings, export_records, plan_record_export
     from fr_prep.pool import default_workers
-    from fr_prep.record_export import RecordExportSettings, export_records, plan_record_export
 
     refuse_source_as_out(out, shards)
     settings = RecordExportSettings(

@@ -31,9 +31,9 @@ def verify(out: Path, decode: bool, source: Path | None, workers: int | None, as
     import json
     from dataclasses import asdict
 
+    from fr_prep.checks.verify import Verification, check_dataset
     from fr_prep.errors import ShardError
     from fr_prep.pool import default_workers
-    from fr_prep.verify import Verification, check_dataset
 
     try:
         found = check_dataset(

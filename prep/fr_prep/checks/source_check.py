@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fr_prep.checks.problems import Problem
+from fr_prep.checks.shard_check import record_problem
 from fr_prep.errors import ShardError, SourceError
 from fr_prep.manifest import FACES, MANIFEST_FILE, Manifest
 from fr_prep.pool import WorkerPool
-from fr_prep.problems import Problem
-from fr_prep.shard_check import record_problem
 from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.image_set import ENCODED, ImagePlaces, ImageSource

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fr_prep.checks.problems import Problem
+from fr_prep.checks.shard_check import ShardCheck, record_problem
+from fr_prep.checks.table_check import Tables
 from fr_prep.example import INTEGER_FEATURES
 from fr_prep.manifest import CLASS_INDEX_FILE, MANIFEST_FILE, VERIFICATION_PAIRS, Manifest
-from fr_prep.problems import Problem
 from fr_prep.record_table import RECORD_TYPE, RECORDS_FILE, read_record_table
-from fr_prep.shard_check import ShardCheck, record_problem
-from fr_prep.table_check import Tables
 
 __all__ = ["FaceCheck", "PairCheck", "RecordCheck", "ShardEntry", "make_record_check", "shard_entries"]
 

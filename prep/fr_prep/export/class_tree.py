@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from fr_prep.errors import OutputError
+from fr_prep.export.image_files import COLUMNS
 from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error
-from fr_prep.image_files import COLUMNS
 from fr_prep.kernel import sync_file_system
 from fr_prep.output_folder import PLAN_FILE, OutputFolder
 

@@ -12,12 +12,12 @@ from fr_eval.bins import BinError, decode_image, write_bin
 from fr_prep.digests import sha256_of_file
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.files import write_error
+from fr_prep.pairs.verification_pairs import PairSample, sample_pairs
 from fr_prep.pictures import encode_file, is_jpeg_or_png
 from fr_prep.plan import Plan
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.image_set import ImagePlaces, ImageSource
 from fr_prep.sources.pairs_file import read_pairs_file
-from fr_prep.verification_pairs import PairSample, sample_pairs
 
 __all__ = [
     "PairBin",

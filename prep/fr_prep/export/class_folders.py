@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fr_prep.class_tree import TABLE_FILE, ClassTree
 from fr_prep.errors import OutputError, SourceError
+from fr_prep.export.class_tree import TABLE_FILE, ClassTree
+from fr_prep.export.image_files import ImageFilesTask, write_image_files
 from fr_prep.files import INCOMPLETE_SUFFIX
-from fr_prep.image_files import ImageFilesTask, write_image_files
 from fr_prep.output_folder import OutputFolder
 from fr_prep.pool import WorkerPool
 from fr_prep.source_states import file_states, require_unchanged, source_fingerprint

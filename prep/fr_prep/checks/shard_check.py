@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fr_prep.decoding import decode_image
+from fr_prep.checks.decoding import decode_image
+from fr_prep.checks.frame_reader import Block, FrameReader
+from fr_prep.checks.problems import Problem, unreadable
 from fr_prep.example_reader import read_examples
-from fr_prep.frame_reader import Block, FrameReader
 from fr_prep.images import ImageKind
-from fr_prep.problems import Problem, unreadable
 from fr_prep.tfrecord import HEADER_BYTES
 
 __all__ = ["ShardCheck", "check_shard", "describe_kind", "record_problem"]

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Self
 
 from tqdm import tqdm
 
+from fr_prep.checks.problems import KEPT_PER_FILE, Problem, ProblemLog
+from fr_prep.checks.record_check import make_record_check, shard_entries
+from fr_prep.checks.shard_check import ShardCheck, check_shard, describe_kind
+from fr_prep.checks.table_check import open_tables
 from fr_prep.errors import ShardError
 from fr_prep.images import ImageKind
 from fr_prep.manifest import FACES, KINDS, MANIFEST_FILE, Manifest, read_manifest
 from fr_prep.pool import WorkerPool
-from fr_prep.problems import KEPT_PER_FILE, Problem, ProblemLog
-from fr_prep.record_check import make_record_check, shard_entries
-from fr_prep.shard_check import ShardCheck, check_shard, describe_kind
-from fr_prep.table_check import open_tables
 
 if TYPE_CHECKING:
-    from fr_prep.source_check import SourceCheck
+    from fr_prep.checks.source_check import SourceCheck
 
 __all__ = ["Verification", "check_dataset", "verify_dataset"]
 
@@ -145,7 +145,7 @@ def check_dataset(
 
 
 def _start_comparison(source: Path, manifest: Manifest, pool: WorkerPool, num_workers: int) -> "SourceCheck":
-    from fr_prep.source_check import SourceCheck  # noqa: PLC0415  its pandas takes as long as half a gigabyte of shards
+    from fr_prep.checks.source_check import SourceCheck  # noqa: PLC0415  its pandas takes as long as half a gigabyte of shards
 
     return SourceCheck(source, manifest, pool, num_workers=num_workers)
 

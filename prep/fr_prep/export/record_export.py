@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fr_prep.errors import OutputError, SourceError
+from fr_prep.export.record_frames import RecordFrames, frame_lengths
 from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error
 from fr_prep.kernel import preallocate
 from fr_prep.output_folder import OutputFolder
 from fr_prep.pool import WorkerPool
-from fr_prep.record_frames import RecordFrames, frame_lengths
 from fr_prep.source_states import file_states, require_unchanged
 from fr_prep.sources.image_records import IMAGE_HEADER, pack_image_record
 from fr_prep.sources.image_set import ImagePlaces

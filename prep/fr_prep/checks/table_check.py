@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fr_prep.checks.problems import Problem, unreadable
 from fr_prep.errors import ShardError
 from fr_prep.manifest import CLASS_INDEX_FILE, MANIFEST_FILE, Manifest, manifest_digest
-from fr_prep.problems import Problem, unreadable
 from fr_prep.record_table import RECORDS_FILE, read_record_table
 
 __all__ = ["Tables", "open_tables"]

@@ -1,0 +1,1 @@
+"""What verify looks at: shards, records, tables, images, and the source."""

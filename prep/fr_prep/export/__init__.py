@@ -1,0 +1,1 @@
+"""Images out again: class folders, and record sets for MXNet."""

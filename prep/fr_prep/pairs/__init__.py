@@ -1,0 +1,1 @@
+"""Verification pairs: bins rewritten, drawn, listed, and as shards."""
