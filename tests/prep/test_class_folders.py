@@ -450,7 +450,7 @@ def large_set(make_set, tmp_path_factory):
 
 
 def start(source, out, *options):
-    code = "from fr_prep.export import class_folders, cli; class_folders.IMAGES_PER_TASK = 100; cli.main()"
+    code = "from fr_prep import cli; from fr_prep.export import class_folders; class_folders.IMAGES_PER_TASK = 100; cli.main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "rec2jpeg", str(source), str(out), "--workers", "2", "--quiet", *options],
         stdout=subprocess.PIPE,
