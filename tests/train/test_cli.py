@@ -21,7 +21,7 @@ def test_help_shows_the_job_and_the_commands_and_needs_no_tensorflow():
     assert time.perf_counter() - begun < 1
     assert "fr-train [OPTIONS]\n       fr-train COMMAND [ARGS]..." in ended.stdout
     assert "--shards" in ended.stdout
-    assert "\n  models  List the networks" in ended.stdout
+    assert "\n  models       List the networks" in ended.stdout
     assert "Example: fr-train --shards" in ended.stdout
 
 
@@ -41,8 +41,9 @@ def test_a_run_by_command_says_where_everything_is(shards, tmp_path):
         assert name in ended.stdout
         assert (tmp_path / name).exists()
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
-    assert config["loss"] == {"name": "cosface", "margin": 0.2}
-    assert (config["epochs"], config["model"]["backbone"], config["shards"]) == (1, "plaincnn", str(shards))
+    (phase,) = config["phases"]
+    assert phase["loss"] == {"name": "cosface", "margin": 0.2}
+    assert (phase["epochs"], config["model"]["backbone"], config["shards"]) == (1, "plaincnn", str(shards))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_run_by_command_says_where_everything_is(shards, tmp_path):
         (["--shards", "x", "--out", "run", "--config", "nothing"], 2, "one of demo, lfw-cpu"),
         (["--shards", "x", "--out", "run", "--epochs", "-1"], 2, "--epochs"),
         (["--resume", "--out", "run"], 1, "no run to resume"),
-        (["--resume", "--out", "run", "--epochs", "3"], 2, "--resume goes on with the config of the run"),
+        (["--resume", "--out", "run", "--config", "demo"], 2, "--resume goes on with the config of the run"),
         (["mdels"], 2, "No such command 'mdels'. Did you mean 'models'?"),
     ],
 )

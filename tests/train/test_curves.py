@@ -18,7 +18,26 @@ ROW = {"epoch": 1, "loss": 3.0, "accuracy": 0.5, "learning_rate": 0.1}
     ids=["one epoch", "no bins", "bins with gaps"],
 )
 def test_any_history_becomes_a_picture(history, tmp_path):
-    draw_curves(history, tmp_path / "curves.png")
+    draw_curves({"run": history}, tmp_path / "curves.png")
     image = Image.open(io.BytesIO((tmp_path / "curves.png").read_bytes()))
     assert image.format == "PNG"
     assert image.width > 900
+
+
+def test_runs_are_laid_over_each_other_by_command(tmp_path):
+    from click.testing import CliRunner
+
+    from fr_train.cli import main
+    from fr_train.run_folder import RunFolder
+
+    for name, loss in (("a", 3.0), ("b", 2.0)):
+        (tmp_path / name).mkdir()
+        RunFolder(tmp_path / name).write_history([{**ROW, "phase": "training", "loss": loss, "lfw_accuracy": 0.7}])
+    arguments = ["plot", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "runs.png")]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert Image.open(tmp_path / "runs.png").width > 900
+    again = CliRunner().invoke(main, arguments)
+    assert (again.exit_code, "--overwrite" in again.output) == (1, True)
+    (tmp_path / "empty").mkdir()
+    failed = CliRunner().invoke(main, ["plot", str(tmp_path / "empty"), "--out", str(tmp_path / "x.png")])
+    assert (failed.exit_code, "history.csv" in failed.output) == (1, True)

@@ -1,6 +1,6 @@
 import pytest
 
-from fr_train.config import parse_config
+from fr_train.config_file import parse_config
 from fr_train.errors import RunFolderError
 from fr_train.run_folder import RunFolder
 

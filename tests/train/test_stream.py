@@ -1,11 +1,17 @@
 import io
+import os
 import shutil
+import subprocess
+import sys
+from itertools import islice
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from fr_train.errors import ShardSetError
+from fr_train.augment.settings import AugmentSettings
+from fr_train.errors import ConfigError, ShardSetError
 from fr_train.shard_set import read_shard_set
 from fr_train.stream import Stream, StreamSettings
 
@@ -17,82 +23,260 @@ def open_stream(folder, *, seed=3, image_size=None, **settings):
 
 
 def read_epoch(stream, epoch=0, **where):
-    batches = [(images.numpy(), labels.numpy()) for images, labels in stream.epoch(epoch, **where)]
-    return np.stack([b[0] for b in batches]), np.stack([b[1] for b in batches])
+    return [[part.numpy() for part in batch] for batch in stream.epoch(epoch, **where)]
+
+
+def assert_equal(some, others):
+    assert len(some) == len(others)
+    for batch, other in zip(some, others, strict=True):
+        for part, other_part in zip(batch, other, strict=True):
+            np.testing.assert_array_equal(part, other_part)
+
+
+def read_with_tensorflow(folder):
+    """Source key → (image, label), as the records themselves say it."""
+    found = {}
+    for file in read_shard_set(folder).files["train"]:
+        for record in tf.data.TFRecordDataset(str(file)):
+            feature = tf.train.Example.FromString(record.numpy()).features.feature
+            image = np.asarray(Image.open(io.BytesIO(feature["image"].bytes_list.value[0])).convert("RGB"))
+            found[feature["source_key"].int64_list.value[0]] = image, feature["label"].int64_list.value[0]
+    return found
 
 
 def test_images_are_uint8_and_labels_dense_int32(shards):
-    images, labels = read_epoch(open_stream(shards))
-    assert (images.dtype, images.shape[1:]) == (np.uint8, (8, 32, 32, 3))
-    assert labels.dtype == np.int32
-    assert set(labels.ravel()) == set(range(5))
+    batches = read_epoch(open_stream(shards))
+    assert {(images.dtype.name, images.shape) for images, _ in batches} == {("uint8", (8, 32, 32, 3))}
+    assert {labels.dtype.name for _, labels in batches} == {"int32"}
+    assert {int(label) for _, labels in batches for label in labels} == set(range(5))
 
 
 def test_an_epoch_leaves_out_only_the_last_smaller_batch(shards):
     stream = open_stream(shards, batch_size=8)
     assert stream.steps_per_epoch == 7  # 60 images
-    assert read_epoch(stream)[1].size == 56
+    assert len(stream.epoch(0)) == len(read_epoch(stream)) == 7
+    assert len(stream.epoch(0, first_step=5)) == 2
 
 
-def test_every_record_comes_once_in_an_epoch(shards):
-    images, labels = read_epoch(open_stream(shards, batch_size=60, mirror=False))
-    assert len({image.tobytes() for image in images[0]}) == 60
-    assert np.bincount(labels[0]).tolist() == [12] * 5
+def test_every_record_comes_once_with_its_own_pixels_label_and_key(shards):
+    ((images, labels, keys),) = read_epoch(open_stream(shards, batch_size=60, mirror=False, with_keys=True))
+    assert keys.dtype == np.int64
+    expected = read_with_tensorflow(shards)
+    assert len(expected) == 60
+    for image, label, key in zip(images, labels, keys, strict=True):
+        expected_image, expected_label = expected.pop(int(key))
+        np.testing.assert_array_equal(image, expected_image)
+        assert label == expected_label
 
 
-def test_images_are_what_pillow_decodes_within_a_rounding(shards):
-    import tensorflow as tf
+@pytest.mark.shared
+def test_pixels_of_real_faces_are_those_of_tensorflow_and_of_evaluation(shared, tmp_path):
+    from fr_eval.images import decode_image
+    from fr_prep.build import BuildSettings, build_dataset
+    from fr_prep.sources.record_set import RecordSetSource
 
-    images, _ = read_epoch(open_stream(shards, batch_size=60, mirror=False))
-    decoded = []
-    for file in read_shard_set(shards).files["train"]:
-        for record in tf.data.TFRecordDataset(str(file)):
-            example = tf.train.Example.FromString(record.numpy())
-            decoded.append(np.asarray(Image.open(io.BytesIO(example.features.feature["image"].bytes_list.value[0]))))
-    for image in images[0]:
-        assert min(np.abs(image.astype(int) - other).max() for other in decoded) <= 1
+    build_dataset(RecordSetSource(shared / "faces" / "tiny"), tmp_path / "shards", settings=BuildSettings(quiet=True))
+    stream = open_stream(tmp_path / "shards", batch_size=100, mirror=False)
+    _, encoded_images = stream.open_epoch(0)(0)
+    ((images, _),) = stream.epoch(0).first(1)
+    for image, encoded in zip(images.numpy(), encoded_images, strict=True):
+        np.testing.assert_array_equal(image, decode_image(bytes(encoded)))
+        np.testing.assert_array_equal(image, tf.io.decode_jpeg(bytes(encoded), dct_method="INTEGER_ACCURATE").numpy())
 
 
 def test_the_seed_and_the_epoch_decide_everything(shards):
     first = read_epoch(open_stream(shards, seed=3), epoch=1)
-    again = read_epoch(open_stream(shards, seed=3), epoch=1)
-    np.testing.assert_array_equal(first[0], again[0])
-    np.testing.assert_array_equal(first[1], again[1])
-    assert (first[1] != read_epoch(open_stream(shards, seed=4), epoch=1)[1]).any()
-    assert (first[1] != read_epoch(open_stream(shards, seed=3), epoch=2)[1]).any()
+    assert_equal(first, read_epoch(open_stream(shards, seed=3), epoch=1))
+    for other in (read_epoch(open_stream(shards, seed=4), epoch=1), read_epoch(open_stream(shards), epoch=2)):
+        assert any((labels != others).any() for (_, labels), (_, others) in zip(first, other, strict=True))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"images_per_class": 2},
+        {"augment": AugmentSettings(crop=0.5, brightness=0.5, jpeg=0.5)},
+    ],
+    ids=["plain", "balanced", "augmented"],
+)
 @pytest.mark.parametrize("first_step", [0, 1, 6, 7])
-def test_an_epoch_can_be_entered_at_any_step(shards, first_step):
-    stream = open_stream(shards)
-    images, labels = read_epoch(stream, epoch=2)
-    rest = [(i.numpy(), y.numpy()) for i, y in stream.epoch(2, first_step=first_step)]
-    assert len(rest) == 7 - first_step
-    for position, (some_images, some_labels) in enumerate(rest, start=first_step):
-        np.testing.assert_array_equal(some_images, images[position])
-        np.testing.assert_array_equal(some_labels, labels[position])
+def test_an_epoch_can_be_entered_at_any_step(shards, settings, first_step):
+    stream = open_stream(shards, **settings)
+    whole, rest = read_epoch(stream, epoch=2), read_epoch(stream, epoch=2, first_step=first_step)
+    assert_equal(whole[first_step:], rest)
+
+
+def test_batches_can_be_gone_through_again_and_left_early(shards):
+    batches = open_stream(shards).epoch(0)
+    first = [[part.numpy() for part in batch] for batch in islice(batches, 2)]
+    assert_equal(first, [[part.numpy() for part in batch] for batch in batches][:2])
+
+
+def test_images_that_are_kept_are_not_written_over(shards):
+    stream = open_stream(shards, batch_size=4)
+    kept = [images for images, _ in stream.epoch(0)] + [images for images, _ in stream.epoch(1)]
+    copies = [images.numpy().copy() for images, _ in stream.epoch(0)]
+    for images, copy in zip(kept, copies, strict=False):
+        np.testing.assert_array_equal(images.numpy(), copy)
 
 
 def test_about_half_of_the_images_are_mirrored_and_nothing_else_changes(shards):
-    plain, _ = read_epoch(open_stream(shards, batch_size=60, mirror=False))
-    turned, _ = read_epoch(open_stream(shards, batch_size=60, mirror=True))
-    same = (plain[0] == turned[0]).all(axis=(1, 2, 3))
-    mirrored = (plain[0] == turned[0][:, :, ::-1]).all(axis=(1, 2, 3))
-    assert (same | mirrored).all()
+    ((plain, _),) = read_epoch(open_stream(shards, batch_size=60, mirror=False))
+    ((turned, _),) = read_epoch(open_stream(shards, batch_size=60, mirror=True))
+    same = (plain == turned).all(axis=(1, 2, 3))
+    mirrored = (plain == turned[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (same ^ mirrored).all()
     assert 15 <= mirrored.sum() <= 45
 
 
-def test_sets_of_mixed_sizes_and_encodings_are_resized(mixed_shards):
+def test_augmentations_are_applied_and_decided_by_the_seed(shards):
+    settings = {"batch_size": 60, "mirror": False, "augment": AugmentSettings(brightness=0.5)}
+    ((plain, _),) = read_epoch(open_stream(shards, batch_size=60, mirror=False))
+    ((augmented, _),) = read_epoch(open_stream(shards, **settings))
+    changed = (plain != augmented).any(axis=(1, 2, 3))
+    assert 15 <= changed.sum() <= 45
+    assert_equal([[augmented]], [[read_epoch(open_stream(shards, **settings))[0][0]]])
+    assert (augmented != read_epoch(open_stream(shards, seed=4, **settings))[0][0]).any()
+
+
+def test_sets_of_mixed_sizes_and_encodings_are_resized_as_evaluation_does(mixed_shards):
+    from fr_eval.images import decode_image
+
     shards = read_shard_set(mixed_shards)
     assert not shards.uniform_size
-    images, _ = read_epoch(open_stream(mixed_shards, image_size=(32, 32), batch_size=60))
-    assert images.shape == (1, 60, 32, 32, 3)
-    assert images.std() > 20
+    stream = open_stream(mixed_shards, image_size=(24, 32), batch_size=60)
+    _, encoded = stream.open_epoch(0)(0)
+    assert {bytes(image[:2]) for image in encoded} == {b"\xff\xd8", b"\x89P"}
+    ((images, _),) = read_epoch(stream)
+    for image, data in zip(images, encoded, strict=True):
+        expected = decode_image(bytes(data), size=(24, 32))
+        assert (image == expected).all() or (image == expected[:, ::-1]).all()
+
+
+def test_rows_can_be_read_in_any_order_as_they_are(shards):
+    stream = open_stream(shards, batch_size=4, with_keys=True, augment=AugmentSettings(gray=1.0))
+    rows = np.array([7, 7, 59, 0, 31])
+    batches = [[part.numpy() for part in batch] for batch in stream.read(rows)]
+    assert [len(labels) for _, labels, _ in batches] == [4, 1]
+    expected = read_with_tensorflow(shards)
+    for image, label, key, row in zip(*map(np.concatenate, zip(*batches, strict=True)), rows, strict=True):
+        np.testing.assert_array_equal(image, expected[int(key)][0])
+        assert label == stream.labels[row]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: expected 1 or more, received 0"),
+        ({"shuffle_buffer": 0}, "shuffle_buffer: expected 1 or more"),
+        (
+            {"images_per_class": 3, "batch_size": 8},
+            "batch_size: expected a multiple of images_per_class, 3, received 8",
+        ),
+        ({"steps_per_epoch": 5}, "steps_per_epoch: expected images_per_class with it"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        StreamSettings(**settings)
 
 
 def test_a_batch_larger_than_the_split_is_refused(shards):
     with pytest.raises(ShardSetError, match="smaller batch size"):
         open_stream(shards, batch_size=61)
+
+
+# Damage
+
+
+@pytest.fixture
+def copy(shards, tmp_path):
+    return shutil.copytree(shards, tmp_path / "copy")
+
+
+def test_a_flipped_bit_ends_the_epoch_with_the_record_s_name(copy):
+    stream = open_stream(copy, batch_size=60, with_keys=True)
+    record = stream.reader.records.table[25]
+    shard = stream.reader.records.files[1]
+    content = bytearray(shard.read_bytes())
+    content[record["frame_offset"] + record["image_place"] + 300] ^= 4
+    shard.write_bytes(content)
+    expected = rf"00001-of-00003, byte {record['frame_offset']}, source_key {record['source_key']}: its checksum is wrong.*verify"
+    with pytest.raises(ShardSetError, match=expected):
+        list(open_stream(copy, batch_size=60).epoch(0))
+
+
+def test_what_was_read_before_the_damage_still_comes(copy):
+    stream = open_stream(copy, batch_size=4)
+    row = stream.open_epoch(0)(9)[0][2]
+    record = stream.reader.records.table[row]
+    shard = stream.reader.records.files[stream.reader.records.find_shards(np.array([row]))[0]]
+    content = bytearray(shard.read_bytes())
+    content[record["frame_offset"] + record["frame_length"] - 1] ^= 255
+    shard.write_bytes(content)
+    batches = iter(open_stream(copy, batch_size=4).epoch(0))
+    assert len([next(batches) for _ in range(9)]) == 9
+    with pytest.raises(ShardSetError, match=f"source_key {record['source_key']}:"):
+        next(batches)
+
+
+def test_a_shard_that_is_cut_short_while_it_is_read_is_named(copy):
+    stream = open_stream(copy, batch_size=60)
+    shard = stream.reader.records.files[2]
+    os.truncate(shard, shard.stat().st_size - 10)
+    with pytest.raises(ShardSetError, match=r"00002-of-00003: expected \d+ bytes more at byte \d+: it was cut short"):
+        list(stream.epoch(0))
+
+
+@pytest.mark.parametrize("image", ["no scan", "half a JPEG", "16 bits"])
+def test_an_image_that_cannot_be_decoded_ends_the_epoch_with_its_key_and_what_to_do(tmp_path, draw_image, image):
+    from fr_prep.build import BuildSettings, build_dataset
+    from fr_prep.sources.image_records import pack_image_record
+    from fr_prep.sources.record_set import RecordSetSource
+    from fr_prep.sources.recordio import RecordWriter
+
+    deep = io.BytesIO()
+    Image.fromarray(np.zeros((32, 32), np.uint16)).save(deep, "PNG")
+    jpeg = draw_image(0, 0)
+    bad = {
+        "no scan": jpeg[: jpeg.index(b"\xff\xda")],
+        "half a JPEG": jpeg[: len(jpeg) // 2],
+        "16 bits": deep.getvalue(),
+    }[image]
+    with (tmp_path / "train.rec").open("wb") as file:
+        writer = RecordWriter(file)
+        for key in range(12):
+            encoded = bad if key == 7 else draw_image(key // 6, key)
+            writer.write(pack_image_record(float(key // 6), key=key, image=encoded))
+    build_dataset(RecordSetSource(tmp_path), tmp_path / "shards", settings=BuildSettings(quiet=True))
+    with pytest.raises(ShardSetError, match=r"source_key 7: its image cannot be decoded: .*--overlay.*verify --decode"):
+        list(open_stream(tmp_path / "shards", batch_size=12, image_size=(32, 32)).epoch(0))
+
+
+def test_a_record_table_of_another_set_is_refused(copy):
+    table = bytearray((copy / "records.npy").read_bytes())
+    table[-1] ^= 1
+    (copy / "records.npy").write_bytes(table)
+    with pytest.raises(ShardSetError, match=r"records\.npy: cannot be read \(its SHA-256.*fr-prep verify"):
+        open_stream(copy)
+
+
+def test_a_process_that_ends_within_an_epoch_ends_well(shards):
+    code = f"""
+from pathlib import Path
+from fr_train.shard_set import read_shard_set
+from fr_train.stream import Stream, StreamSettings
+stream = Stream(read_shard_set(Path({str(shards)!r})), StreamSettings(batch_size=2), seed=0, image_size=(32, 32))
+batches = iter(stream.epoch(0))
+next(batches)
+print("left")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (ended.returncode, ended.stdout) == (0, "left\n"), ended.stderr
+
+
+# The manifest
 
 
 def test_a_folder_without_manifest_is_refused(tmp_path):
@@ -107,9 +291,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
         read_shard_set(tmp_path)
 
 
-def test_a_missing_or_short_shard_is_named(shards, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(shards, copy)
+def test_a_missing_or_short_shard_is_named(copy):
     shard = next(copy.glob("*-00001-of-*"))
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ShardSetError, match=r"00001-of-00003[\s\S]*fr-prep verify"):

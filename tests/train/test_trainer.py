@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -10,9 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from fr_train.checkpoint import Position
-from fr_train.config import parse_config
-from fr_train.errors import CheckpointError, RunFolderError, TrainingError
+from fr_train.checkpoint import Position, read_checkpoint
+from fr_train.config_file import parse_config
+from fr_train.errors import CheckpointError, ConfigError, RunFolderError, TrainingError
 from fr_train.run_folder import RunFolder
 from fr_train.trainer import train
 
@@ -72,7 +73,7 @@ def test_a_run_learns_and_leaves_models_history_and_curves(finished):
     assert rows[-1]["loss"] < rows[0]["loss"] / 2
     assert rows[-1]["accuracy"] > 0.9
     names = {path.name for path in run.path.iterdir()}
-    assert names == {"best.keras", "last.keras", "checkpoint.npz", "config.toml", "curves.png", "history.csv"}
+    assert names == {"best.keras", "last.keras", "checkpoints", "config.toml", "curves.png", "history.csv"}
     with run.history.open() as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3, 4]
     assert run.curves.read_bytes().startswith(b"\x89PNG")
@@ -137,6 +138,117 @@ def test_there_must_be_a_run_to_resume(shards, tmp_path):
         train(config, start(tmp_path / "run", config), resume=True, quiet=True)
 
 
+def test_phases_follow_one_another_and_share_network_and_head(shards, tmp_path):
+    phases = [
+        {"name": "warm-up", "epochs": 1, "loss": {"name": "softmax"}, "freeze": ["block1", "block1_*"]},
+        {"name": "margins", "epochs": 2, "loss": {"name": "center+arcface", "center": {"weight": 0.1}}},
+        {"name": "head only", "epochs": 1, "freeze": ["network"], "optimizer": {"learning_rate": 1e-3}},
+    ]
+    config = config_of(shards, phases=phases)
+    run = start(tmp_path / "run", config)
+    kept = {}
+
+    def keep(row):
+        kept[row["epoch"]] = weights(run.last)
+
+    result = train(config, run, quiet=True, on_epoch=keep)
+    assert [row["phase"] for row in result.history] == ["warm-up", "margins", "margins", "head only"]
+    assert (result.position.phase, result.position.total_epochs) == (2, 4)
+    for before, after in zip(kept[3], kept[4], strict=True):  # a frozen network does not move, nor do its statistics
+        np.testing.assert_array_equal(before, after)
+    assert result.history[-1]["accuracy"] > result.history[0]["accuracy"]
+
+
+def test_a_frozen_layer_that_is_not_there_is_said_with_the_names_there_are(shards, tmp_path):
+    config = config_of(shards, phases=[{"freeze": ["stage9_*"]}])
+    with pytest.raises(ConfigError, match=r"scaling.*'stage9_\*' names nothing"):
+        train(config, start(tmp_path / "run", config), quiet=True)
+
+
+def test_a_run_begins_with_the_weights_of_another(finished, shards, tmp_path):
+    config = config_of(shards, epochs=0, start_from=str(finished[0].path))
+    train(config, start(tmp_path / "run", config), quiet=True)
+    for one, two in zip(weights(finished[0].last), weights(tmp_path / "run/last.keras"), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_model_in_a_file_is_trained_further_with_its_scaling(finished, shards, tmp_path):
+    model = {"file": str(finished[0].last)}
+    config = config_of(shards, epochs=1, model=model)
+    result = train(config, start(tmp_path / "run", config), quiet=True)
+    assert result.history[0]["accuracy"] > 0.5  # its head begins anew, its embeddings do not
+    scaled = config_of(shards, epochs=0, model={**model, "scaling": "128"})
+    train(scaled, start(tmp_path / "scaled", scaled), quiet=True)
+    network = keras.saving.load_model(tmp_path / "scaled/last.keras")
+    images = np.full((1, 32, 32, 3), 255.0, dtype=np.float32)
+    inner = keras.saving.load_model(finished[0].last)
+    np.testing.assert_allclose(network(images), inner((images - 127.5) / 128), rtol=1e-4, atol=1e-5)
+
+
+def test_the_average_of_the_weights_is_what_is_saved(shards, tmp_path):
+    config = config_of(shards, epochs=1, ema=0.5)
+    run = start(tmp_path / "run", config)
+    train(config, run, quiet=True)
+    arrays = read_checkpoint(run.checkpoints).arrays
+    averages = [array for name, array in arrays.items() if name.startswith("average/") and not name.endswith("steps")]
+    saved = [np.asarray(v) for v in keras.saving.load_model(run.last).trainable_variables]
+    for average, value in zip(averages, saved, strict=True):
+        np.testing.assert_allclose(value, average, rtol=1e-6)
+    trained = [array for name, array in arrays.items() if name.startswith("network/")]
+    assert any(not np.allclose(one, two) for one, two in zip(trained, averages, strict=False) if one.shape == two.shape)
+
+
+def test_a_step_that_is_no_number_is_skipped_where_that_is_wished_and_its_records_are_named(shards, tmp_path):
+    config = config_of(
+        shards, epochs=1, on_nonfinite="skip", optimizer={"name": "sgd", "learning_rate": 1e30, "weight_decay": 0.0}
+    )
+    run = start(tmp_path / "run", config)
+    result = train(config, run, quiet=True)
+    assert result.history[0]["skipped_steps"] > 0
+    report = json.loads(run.nonfinite.read_text())
+    assert len(report["records"]) == 10
+    assert all(record["source_key"] >= 0 for record in report["records"])
+    assert "learning_rate" in report["advice"]
+
+
+def test_a_changed_config_or_data_set_is_named_and_refused_unless_forced(shards, tmp_path):
+    config = config_of(shards, epochs=1)
+    run = start(tmp_path / "run", config)
+    train(config, run, quiet=True)
+    changed = run.read_config({("optimizer", "learning_rate"): 1e-3, ("epochs",): 2, ("bins",): []})
+    with pytest.raises(CheckpointError, match=r"phases was .*--force"):
+        train(changed, run, resume=True, quiet=True)
+    assert len(train(changed, run, resume=True, force=True, quiet=True).history) == 2
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_with_weights_and_losses_in_float32(shards, tmp_path, precision):
+    config = config_of(shards, epochs=2, precision=precision)
+    try:
+        result = train(config, start(tmp_path / "run", config), quiet=True)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    assert {array.dtype for array in weights(tmp_path / "run/last.keras")} == {np.dtype("float32")}
+
+
+def test_triplets_are_found_in_balanced_batches(shards, tmp_path):
+    phases = [{"epochs": 2, "loss": {"name": "triplet_semi_hard"}, "images_per_class": 2}]
+    config = config_of(shards, phases=phases)
+    history = train(config, start(tmp_path / "run", config), quiet=True).history
+    assert history[-1]["loss"] < history[0]["loss"]
+    other = config_of(shards, phases=[{"loss": {"name": "triplet_semi_hard"}}])
+    with pytest.raises(ConfigError, match="images_per_class"):
+        train(other, start(tmp_path / "other", other), quiet=True)
+
+
+@pytest.mark.parametrize("name", ["adamax", "lamb"])
+def test_other_optimizers_learn_as_well(shards, tmp_path, name):
+    config = config_of(shards, epochs=2, optimizer={"name": name, "learning_rate": 1e-2, "weight_decay": 1e-4})
+    history = train(config, start(tmp_path / "run", config), quiet=True).history
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
 def fr_train(*arguments, **options):
     command = [sys.executable, "-c", "from fr_train.cli import main; main()", *map(str, arguments)]
     return subprocess.Popen(
@@ -170,3 +282,31 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_ends_like_an_uninterrupte
     )
     assert [row["step"] for row in whole_rows] == [row["step"] for row in broken_rows]
     np.testing.assert_allclose([r["loss"] for r in whole_rows], [r["loss"] for r in broken_rows], rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 0.4])
+def test_after_kill_9_within_an_epoch_a_run_ends_with_the_same_weights_bit_for_bit(shards, tmp_path, seconds):
+    options = "--epochs 4 --batch-size 10 --seed 1 --backbone plaincnn --width 0.5 --embedding-size 16 --loss cosface"
+    options += " --optimizer adamw --learning-rate 1e-3 --quiet --set checkpoint_steps=3 --set model.dropout=0.2"
+    common = ["--shards", shards, *options.split()]
+    whole = fr_train(*common, "--out", tmp_path / "whole")
+    assert whole.wait(timeout=240) == 0, whole.stderr.read()
+    broken = fr_train(*common, "--out", tmp_path / "broken")
+    for line in broken.stdout:
+        if line.startswith("epoch   2"):
+            break
+    time.sleep(seconds)
+    broken.kill()
+    broken.wait(timeout=60)
+    before = read_checkpoint(RunFolder(tmp_path / "broken").checkpoints).position
+    assert before.total_epochs >= 2
+    resumed = fr_train("--resume", "--out", tmp_path / "broken", "--quiet")
+    assert resumed.wait(timeout=240) == 0, resumed.stderr.read()
+    one, two = (read_checkpoint(RunFolder(tmp_path / name).checkpoints) for name in ("whole", "broken"))
+    assert one.position.total_steps == two.position.total_steps
+    for name, array in one.arrays.items():
+        np.testing.assert_array_equal(array, two.arrays[name], err_msg=name)
+    rows = [RunFolder(tmp_path / name).read_history() for name in ("whole", "broken")]
+    figures = [[(row["epoch"], row["step"], row["loss"], row["accuracy"]) for row in history] for history in rows]
+    assert figures[0] == figures[1]

@@ -20,7 +20,7 @@ def accelerate(network: keras.Model) -> keras.Model:
     Args:
         network: a functional model.
     """
-    return keras.models.clone_model(network, clone_function=_replace)
+    return keras.models.clone_model(network, clone_function=_replace, recursive=True)
 
 
 def _replace(layer: Any) -> Any:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fr_eval.bins import read_bin
 from fr_eval.embed import decode_bin
 from fr_eval.evaluate import evaluate_bin
 from fr_eval.models import Embedder
+from fr_eval.verification_shards import read_pairs
 from fr_train.curves import BIN_SUFFIX
 
 __all__ = ["BinScores"]
@@ -17,7 +17,7 @@ class BinScores:
     """Verification bins, ready to score a network.
 
     Args:
-        paths: the bins.
+        paths: the bins, or folders of shards that were made of bins.
         network: images 0 to 255 → embeddings; it is scored as it is at each call.
         batch_size: images a batch.
 
@@ -28,7 +28,7 @@ class BinScores:
     def __init__(self, paths: Sequence[Path], network: Any, *, batch_size: int) -> None:
         self._batch_size = batch_size
         self._embedder = Embedder.from_model(network, scaling="none")
-        self._bins = [(bin_, decode_bin(bin_, self._embedder.input_size)) for bin_ in map(read_bin, paths)]
+        self._bins = [(bin_, decode_bin(bin_, self._embedder.input_size)) for bin_ in map(read_pairs, paths)]
 
     def __call__(self) -> Mapping[str, float]:
         """Gives the 10-fold accuracy, mirror sum, of each bin, under `<bin>_accuracy`."""

@@ -7,25 +7,42 @@ import click
 
 from fr_eval.errors import EvalError
 from fr_eval.job_group import JobGroup
+from fr_train.commands.bench_input import bench_input
 from fr_train.commands.models import models
+from fr_train.commands.plot import plot
 from fr_train.errors import ConfigError, TrainError
 
 __all__ = ["main"]
 
 # Options that set a key of the config: option → (key, type, help).
 _CONFIG_OPTIONS: dict[str, tuple[str, Any, str]] = {
+    "--overlay": (
+        "overlay",
+        click.Path(resolve_path=True),
+        "CSV table of classes and records to move or drop.",
+    ),
     "--epochs": ("epochs", click.IntRange(0), "Passes over the data; 0 saves the untrained network."),
     "--batch-size": ("batch_size", click.IntRange(1), "Images a step."),
     "--seed": ("seed", click.IntRange(0), "Seed of weights, shuffle and mirroring."),
     "--backbone": ("model.backbone", str, "Network; see `fr-train models`."),
     "--width": ("model.width", float, "Factor of the network's channels."),
     "--embedding-size": ("model.embedding_size", click.IntRange(1), "Length of the embedding."),
-    "--loss": ("loss.name", str, "softmax, normalized_softmax, arcface, cosface or combined_margin."),
+    "--loss": ("loss.name", str, "Loss, such as arcface, or a sum such as center+arcface."),
     "--scale": ("loss.scale", float, "Scale of the cosines."),
-    "--optimizer": ("optimizer.name", click.Choice(["sgd", "adamw"]), "Optimizer."),
+    "--optimizer": ("optimizer.name", click.Choice(["adamax", "adamw", "lamb", "sgd"]), "Optimizer."),
     "--learning-rate": ("optimizer.learning_rate", float, "Peak learning rate."),
     "--weight-decay": ("optimizer.weight_decay", float, "Decoupled weight decay."),
-    "--schedule": ("schedule.name", click.Choice(["constant", "cosine", "step"]), "Course of the learning rate."),
+    "--schedule": (
+        "schedule.name",
+        click.Choice(["constant", "cosine", "exponential", "polynomial", "step"]),
+        "Course of the learning rate.",
+    ),
+    "--precision": (
+        "precision",
+        click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
+        "Of the network's layers.",
+    ),
+    "--start-from": ("start_from", click.Path(resolve_path=True), "Folder of a run whose weights to begin with."),
 }
 
 
@@ -57,11 +74,15 @@ def _config_options(function: Any) -> Any:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--config", help="A TOML file, or the name of a config that comes with the toolkit, such as lfw-cpu.")
 @click.option(
-    "--bins", type=click.Path(path_type=Path), multiple=True, help="Verification bin to score each epoch; repeatable."
+    "--bins",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Verification bin, or its folder of shards, to score each epoch; repeatable.",
 )
 @_config_options
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key of the config; repeatable.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its config.")
+@click.option("--force", is_flag=True, help="With --resume: go on though config or data set changed.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 @click.version_option(package_name="fr-toolkit", prog_name="fr-train")
@@ -72,6 +93,7 @@ def main(
     bins: tuple[Path, ...],
     overrides: tuple[str, ...],
     resume: bool,
+    force: bool,
     overwrite: bool,
     quiet: bool,
     **options: Any,
@@ -79,8 +101,8 @@ def main(
     """Train a face-recognition network on shards.
 
     Everything may stand in a TOML file (--config); options and --set come on top, and what results is saved as config.toml in
-    the run's folder, with best.keras, last.keras, history.csv, curves.png and the checkpoint. Ctrl-C ends a run in good order,
-    --resume goes on with it.
+    the run's folder, with best.keras, last.keras, history.csv, curves.png and the checkpoints. Ctrl-C ends a run in good order,
+    --resume goes on with it, also after a crash.
     """
     from fr_train.commands.run import RunOptions, run_training
 
@@ -94,10 +116,12 @@ def main(
             changes=changes,
             overrides=overrides,
             resume=resume,
+            force=force,
             overwrite=overwrite,
             quiet=quiet,
         )
     )
 
 
-main.add_command(models)
+for command in (bench_input, models, plot):
+    main.add_command(command)

@@ -1,29 +1,32 @@
-"""What a run is made of, from TOML and command-line overrides. A typo is an error; the resolved config is saved with the run."""
+"""What a run is made of. Every table of a config is a frozen dataclass that checks itself."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import tomli_w
-
+from fr_train.augment.settings import AugmentSettings
 from fr_train.errors import ConfigError
 
-__all__ = [
-    "Config",
-    "ModelConfig",
-    "OptimizerConfig",
-    "ScheduleConfig",
-    "dump_config",
-    "find_config",
-    "load_config",
-    "parse_config",
-    "parse_override",
-]
+__all__ = ["Config", "ModelConfig", "OptimizerConfig", "PhaseConfig", "ScheduleConfig", "require"]
 
-T = TypeVar("T")
+OPTIMIZERS = ("adamax", "adamw", "lamb", "sgd")
+SCHEDULES = ("constant", "cosine", "exponential", "polynomial", "step")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+SCALINGS = ("none", "127.5", "128")
+
+
+def require(holds: bool, key: str, expected: str, received: object) -> None:
+    """Refuses a value.
+
+    Raises:
+        ConfigError: if it does not hold; names the key.
+    """
+    if not holds:
+        raise ConfigError(f"{key}: expected {expected}, received {received!r}.")
+
+
+def _require_one_of(value: str, key: str, choices: tuple[str, ...]) -> None:
+    require(value in choices, key, f"{', '.join(choices[:-1])} or {choices[-1]}", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,12 @@ class ModelConfig:
         embedding_size: D.
         dropout: rate in front of the embedding, in [0, 1).
         output: `gap`, `e` or `gdc`; empty is what the field gives the backbone.
+        activation: `prelu`, `relu` or `swish`; empty is the backbone's own.
+        l2: factor of the sum of squares of each kernel that is added to the loss; beside it, weight decay is decoupled.
+        imagenet: begin with weights trained on ImageNet, where the backbone has some.
+        subcenters: class weights a class, of which the nearest counts (sub-center ArcFace); 1 is the usual head.
+        file: a `.keras` model to go on with in place of a backbone; the other keys but `scaling` mean nothing then.
+        scaling: what `file` wants its pixels to be: `none` (0 to 255), `127.5` or `128` (what (x - 127.5) is divided by).
     """
 
     backbone: str = "mobilefacenet"
@@ -43,11 +52,20 @@ class ModelConfig:
     embedding_size: int = 512
     dropout: float = 0.0
     output: str = ""
+    activation: str = ""
+    l2: float = 0.0
+    imagenet: bool = False
+    subcenters: int = 1
+    file: str = ""
+    scaling: str = "none"
 
     def __post_init__(self) -> None:
-        _require(self.width > 0, "model.width", "a positive factor", self.width)
-        _require(self.embedding_size > 0, "model.embedding_size", "a positive number", self.embedding_size)
-        _require(0 <= self.dropout < 1, "model.dropout", "a rate in [0, 1)", self.dropout)
+        require(self.width > 0, "model.width", "a positive factor", self.width)
+        require(self.embedding_size > 0, "model.embedding_size", "a positive number", self.embedding_size)
+        require(0 <= self.dropout < 1, "model.dropout", "a rate in [0, 1)", self.dropout)
+        require(self.subcenters >= 1, "model.subcenters", "1 or more", self.subcenters)
+        require(self.l2 >= 0, "model.l2", "0 or more", self.l2)
+        _require_one_of(self.scaling, "model.scaling", SCALINGS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +73,12 @@ class OptimizerConfig:
     """The optimizer.
 
     Attributes:
-        name: `sgd` (Nesterov momentum) or `adamw`; both with decoupled weight decay.
+        name: `sgd` (Nesterov momentum), `adamw`, `adamax` or `lamb`, all with decoupled weight decay.
         learning_rate: at the peak of the schedule.
         momentum: of `sgd`.
         weight_decay: part of a weight that a step takes away, in units of the learning rate; not of normalisation and biases.
         clip_norm: largest global norm of the gradients; 0 is none.
+        accumulate_steps: batches whose gradients are averaged before the weights move.
     """
 
     name: str = "sgd"
@@ -67,41 +86,92 @@ class OptimizerConfig:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     clip_norm: float = 0.0
+    accumulate_steps: int = 1
 
     def __post_init__(self) -> None:
-        _require(self.name in ("sgd", "adamw"), "optimizer.name", "sgd or adamw", self.name)
-        _require(self.learning_rate > 0, "optimizer.learning_rate", "a positive number", self.learning_rate)
-        _require(0 <= self.momentum < 1, "optimizer.momentum", "a number in [0, 1)", self.momentum)
-        _require(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
-        _require(self.clip_norm >= 0, "optimizer.clip_norm", "0 or more", self.clip_norm)
+        _require_one_of(self.name, "optimizer.name", OPTIMIZERS)
+        require(self.learning_rate > 0, "optimizer.learning_rate", "a positive number", self.learning_rate)
+        require(0 <= self.momentum < 1, "optimizer.momentum", "a number in [0, 1)", self.momentum)
+        require(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
+        require(self.clip_norm >= 0, "optimizer.clip_norm", "0 or more", self.clip_norm)
+        require(self.accumulate_steps >= 1, "optimizer.accumulate_steps", "1 or more", self.accumulate_steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleConfig:
-    """How the learning rate goes over the run.
+    """How the learning rate goes over a phase.
 
     Attributes:
-        name: `constant`, `cosine` (to `final_fraction` of the peak) or `step`.
+        name: `constant`, `cosine` or `polynomial` (both to `final_fraction` of the peak), `step` or `exponential`.
         warmup_epochs: linear rise from 0 at the start; may be a fraction.
-        final_fraction: where the cosine ends, as part of the peak.
+        final_fraction: where cosine and polynomial end, as part of the peak.
+        power: of `polynomial`.
         step_epochs: epochs after which `step` multiplies the rate by `step_factor`.
         step_factor: that factor.
+        decay_from_epoch: where `exponential` begins to fall.
+        decay_factor: what `exponential` multiplies the rate by in an epoch.
+        restart_epochs: length of the first period of `cosine`; 0 is one period over the whole phase.
+        restart_factor: how much longer each period is than the one before.
+        plateau_epochs: epochs without a better score after which the rate is multiplied by `plateau_factor`; 0 is never.
+        plateau_factor: that factor.
     """
 
     name: str = "cosine"
     warmup_epochs: float = 0.0
     final_fraction: float = 0.0
+    power: float = 2.0
     step_epochs: tuple[float, ...] = ()
     step_factor: float = 0.1
+    decay_from_epoch: float = 0.0
+    decay_factor: float = 0.9
+    restart_epochs: float = 0.0
+    restart_factor: float = 2.0
+    plateau_epochs: int = 0
+    plateau_factor: float = 0.1
 
     def __post_init__(self) -> None:
-        _require(self.name in ("constant", "cosine", "step"), "schedule.name", "constant, cosine or step", self.name)
-        _require(self.warmup_epochs >= 0, "schedule.warmup_epochs", "0 or more", self.warmup_epochs)
-        _require(0 <= self.final_fraction <= 1, "schedule.final_fraction", "a part from 0 to 1", self.final_fraction)
-        _require(0 < self.step_factor <= 1, "schedule.step_factor", "a factor in (0, 1]", self.step_factor)
+        _require_one_of(self.name, "schedule.name", SCHEDULES)
+        for key in ("warmup_epochs", "decay_from_epoch", "restart_epochs", "plateau_epochs"):
+            require(getattr(self, key) >= 0, f"schedule.{key}", "0 or more", getattr(self, key))
+        require(0 <= self.final_fraction <= 1, "schedule.final_fraction", "a part from 0 to 1", self.final_fraction)
+        for key in ("step_factor", "decay_factor", "plateau_factor"):
+            require(0 < getattr(self, key) <= 1, f"schedule.{key}", "a factor in (0, 1]", getattr(self, key))
+        require(self.power > 0, "schedule.power", "a positive number", self.power)
+        require(self.restart_factor >= 1, "schedule.restart_factor", "1 or more", self.restart_factor)
         rising = list(self.step_epochs) == sorted(set(self.step_epochs))
-        _require(rising, "schedule.step_epochs", "rising epochs", list(self.step_epochs))
-        _require(self.name != "step" or bool(self.step_epochs), "schedule.step_epochs", "at least one epoch", [])
+        require(rising, "schedule.step_epochs", "rising epochs", list(self.step_epochs))
+        require(self.name != "step" or bool(self.step_epochs), "schedule.step_epochs", "at least one epoch", [])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseConfig:
+    """A part of a run with its own losses, optimizer and schedule.
+
+    Attributes:
+        name: what history and progress call it.
+        epochs: passes over the train split; 0 saves the network as it is.
+        loss: `name` and its options; of a sum such as `center+arcface` a table of options for each, with its `weight`.
+        optimizer: the optimizer; it begins anew with the phase.
+        schedule: the learning rate's course over the phase.
+        freeze: what is not trained: `network`, `head`, or patterns of layer names such as `stage1_*`.
+        images_per_class: images of each class in a batch, for losses that compare them; 0 draws images as they come.
+        stop_after_epochs: epochs without a better score after which the phase ends; 0 is never.
+    """
+
+    name: str = "training"
+    epochs: int = 20
+    loss: Mapping[str, Any] = field(default_factory=lambda: {"name": "arcface"})
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    freeze: tuple[str, ...] = ()
+    images_per_class: int = 0
+    stop_after_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 0, "epochs", "0 or more", self.epochs)
+        require(self.images_per_class >= 0, "images_per_class", "0 or more", self.images_per_class)
+        require(self.stop_after_epochs >= 0, "stop_after_epochs", "0 or more", self.stop_after_epochs)
+        require(isinstance(self.loss.get("name"), str), "loss.name", "the name of a loss", dict(self.loss))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,145 +180,66 @@ class Config:
 
     Attributes:
         shards: the data set's folder.
+        overlay: a table of other labels for it; empty is none.
+        overlay_sha256: of that table; filled in when a run starts, so that the run cannot go on with another one.
         bins: verification bins that are evaluated after each epoch.
-        epochs: passes over the train split; 0 saves the network as it is initialised.
+        start_from: the folder of another run whose weights, of network and head, this one begins with.
         batch_size: images a step.
-        seed: of weights, shuffle and mirroring.
+        seed: of weights, shuffle, mirroring and dropout.
         image_size: (height, width); empty takes it from the data set.
         mirror: whether training images are mirrored at random.
         shuffle_buffer: records that are mixed in memory.
+        augment: further augmentations.
+        precision: `float32`, `mixed_bfloat16` or `mixed_float16`; losses and weights are float32 always.
+        xla: compile the step by XLA, which pays on a GPU.
+        ema: momentum of the running average of the network's weights that is scored and saved; 0 is none.
+        on_nonfinite: `stop` at a loss that is no number, or `skip` the step.
+        checkpoint_steps: steps between checkpoints within an epoch; 0 writes one at the end of each epoch only.
+        keep_checkpoints: how many are kept.
+        tensorboard: write the history for TensorBoard as well.
         model: the embedding network.
-        loss: `name` and its options: margins and scale.
-        optimizer: the optimizer.
-        schedule: the learning rate's course.
+        phases: what is done one after the other.
     """
 
     shards: str = ""
+    overlay: str = ""
+    overlay_sha256: str = ""
     bins: tuple[str, ...] = ()
-    epochs: int = 20
+    start_from: str = ""
     batch_size: int = 128
     seed: int = 0
     image_size: tuple[int, ...] = ()
     mirror: bool = True
     shuffle_buffer: int = 8192
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    precision: str = "float32"
+    xla: bool = False
+    ema: float = 0.0
+    on_nonfinite: str = "stop"
+    checkpoint_steps: int = 1000
+    keep_checkpoints: int = 2
+    tensorboard: bool = False
     model: ModelConfig = field(default_factory=ModelConfig)
-    loss: Mapping[str, Any] = field(default_factory=lambda: {"name": "arcface"})
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    phases: tuple[PhaseConfig, ...] = field(default_factory=lambda: (PhaseConfig(),))
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 0, "epochs", "0 or more", self.epochs)
-        _require(self.batch_size >= 1, "batch_size", "1 or more", self.batch_size)
-        _require(self.shuffle_buffer >= 1, "shuffle_buffer", "1 or more", self.shuffle_buffer)
-        _require(0 <= self.seed < 1 << 31, "seed", "0 to 2^31 - 1", self.seed)
+        require(self.batch_size >= 1, "batch_size", "1 or more", self.batch_size)
+        require(self.shuffle_buffer >= 1, "shuffle_buffer", "1 or more", self.shuffle_buffer)
+        require(0 <= self.seed < 1 << 31, "seed", "0 to 2^31 - 1", self.seed)
+        require(self.checkpoint_steps >= 0, "checkpoint_steps", "0 or more", self.checkpoint_steps)
+        require(self.keep_checkpoints >= 1, "keep_checkpoints", "1 or more", self.keep_checkpoints)
+        require(0 <= self.ema < 1, "ema", "a momentum in [0, 1)", self.ema)
+        _require_one_of(self.precision, "precision", PRECISIONS)
+        _require_one_of(self.on_nonfinite, "on_nonfinite", ("skip", "stop"))
         sized = len(self.image_size) in (0, 2) and all(size >= 16 for size in self.image_size)
-        _require(sized, "image_size", "[height, width], 16 or more each", list(self.image_size))
-        _require(isinstance(self.loss.get("name"), str), "loss.name", "the name of a loss", dict(self.loss))
+        require(sized, "image_size", "[height, width], 16 or more each", list(self.image_size))
 
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases."""
+        return sum(phase.epochs for phase in self.phases)
 
-def _require(holds: bool, key: str, expected: str, received: object) -> None:
-    if not holds:
-        raise ConfigError(f"{key}: expected {expected}, received {received!r}.")
-
-
-def find_config(name: str) -> Path:
-    """Gives the file that `--config` means: a path, or the name of a config that comes with the toolkit.
-
-    Raises:
-        ConfigError: if there is no such file; names the configs there are.
-    """
-    own = Path(__file__).parent / "configs"
-    for path in (Path(name), own / f"{name}.toml"):
-        if path.is_file():
-            return path
-    known = ", ".join(sorted(path.stem for path in own.glob("*.toml")))
-    raise ConfigError(f"--config: expected a TOML file or one of {known}, received {name!r}.")
-
-
-def load_config(path: Path) -> dict[str, Any]:
-    """Reads a TOML file.
-
-    Raises:
-        ConfigError: if it cannot be read, or is no TOML; says at which line.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no TOML: {error}.") from error
-
-
-def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
-    """Reads `key.key=value`; the value is TOML, or a string where it is none.
-
-    Raises:
-        ConfigError: if there is no `=`.
-    """
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set: expected key=value, received {text!r}.")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    return tuple(key.strip().split(".")), parsed
-
-
-def parse_config(values: Mapping[str, Any], *, overrides: Mapping[tuple[str, ...], Any] | None = None) -> Config:
-    """Makes a config from nested values, those of `overrides` on top.
-
-    Raises:
-        ConfigError: if a key is unknown or a value has the wrong type or range; names the key.
-    """
-    merged = _copy(values)
-    for keys, value in (overrides or {}).items():
-        table = merged
-        for key in keys[:-1]:
-            table = table.setdefault(key, {})
-            if not isinstance(table, dict):
-                raise ConfigError(f"{'.'.join(keys)}: expected a key of a table, but {key} is a value.")
-        if keys == ("loss", "name") and table.get("name") != value:
-            table.clear()  # margins and scale of one loss mean nothing to another
-        table[keys[-1]] = value
-    return _from_mapping(Config, merged, prefix="")
-
-
-def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in values.items()}
-
-
-def _from_mapping(cls: type[T], values: Mapping[str, Any], *, prefix: str) -> T:
-    known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
-    hints = get_type_hints(cls)
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            raise ConfigError(
-                f"{prefix}{key}: is no key of a config. "
-                + (f"Did you mean {prefix}{near[0]}?" if near else f"Expected one of {', '.join(known)}.")
-            )
-        arguments[key] = _convert(hints[key], value, key=f"{prefix}{key}")
-    return cls(**arguments)
-
-
-def _convert(hint: Any, value: Any, *, key: str) -> Any:
-    if is_dataclass(hint):
-        _require(isinstance(value, Mapping), key, "a table", value)
-        return _from_mapping(hint, value, prefix=f"{key}.")  # type: ignore[arg-type]
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    origin = getattr(hint, "__origin__", hint)
-    if origin is tuple:
-        _require(isinstance(value, list | tuple), key, "a list", value)
-        return tuple(_convert(hint.__args__[0], item, key=key) for item in value)
-    expected = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}.get(origin, "a table")
-    matches = isinstance(value, Mapping if expected == "a table" else origin)
-    _require(matches and (origin is bool or not isinstance(value, bool)), key, expected, value)
-    return value
-
-
-def dump_config(config: Config) -> str:
-    """Gives a config as TOML that `load_config` and `parse_config` read back."""
-    return tomli_w.dumps(asdict(config))
+    def facts(self) -> dict[str, Any]:
+        """Gives what the weights depend on, as JSON values: all but paths, and what is only watched or kept."""
+        watched = ("shards", "overlay", "bins", "start_from", "checkpoint_steps", "keep_checkpoints", "tensorboard")
+        return {key: value for key, value in asdict(self).items() if key not in watched}

@@ -12,33 +12,48 @@ __all__ = ["BIN_SUFFIX", "draw_curves"]
 BIN_SUFFIX = "_accuracy"
 
 
-def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
     """Draws loss, training accuracy with learning rate, and verification accuracies over the epochs.
 
     Args:
-        history: a row an epoch, as `history.csv` holds them.
+        runs: name → a row an epoch, as `history.csv` holds them; several runs are laid over each other, a colour each.
         path: a PNG.
     """
-    epochs = [row["epoch"] for row in history]
-    bins = [key for key in dict.fromkeys(key for row in history for key in row) if key.endswith(BIN_SUFFIX)]
+    bins = [
+        key for key in dict.fromkeys(key for h in runs.values() for row in h for key in row) if key.endswith(BIN_SUFFIX)
+    ]
     figure = Figure(figsize=(4.6 * (3 if bins else 2), 3.6), layout="constrained")
     axes = figure.subplots(1, 3 if bins else 2, squeeze=False)[0]
-    axes[0].plot(epochs, [row["loss"] for row in history], marker="o", markersize=3)
-    axes[0].set(title="Training loss", xlabel="epoch", ylabel="loss")
-    axes[1].plot(epochs, [row["accuracy"] for row in history], marker="o", markersize=3, label="accuracy (no margin)")
-    axes[1].set(title="Training accuracy and learning rate", xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02))
     rates = axes[1].twinx()
-    rates.plot(epochs, [row["learning_rate"] for row in history], color="0.6", linestyle="--", label="learning rate")
-    rates.set(ylabel="learning rate", ylim=(0, None))
-    handles = [*axes[1].get_lines(), *rates.get_lines()]
-    axes[1].legend(handles, [str(handle.get_label()) for handle in handles], loc="center right", fontsize="small")
-    for name in bins:
-        points = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
-        axes[2].plot(*zip(*points, strict=True), marker="o", markersize=3, label=name.removesuffix(BIN_SUFFIX))
+    for number, (run, history) in enumerate(runs.items()):
+        colour = f"C{number}" if len(runs) > 1 else None
+
+        def plot(axis: Any, key: str, history: Any = history, **style: Any) -> None:
+            points = [(row["epoch"], row[key]) for row in history if isinstance(row.get(key), int | float)]
+            if points:
+                axis.plot(*zip(*points, strict=True), **style)
+
+        marks = {"marker": "o", "markersize": 3, "color": colour}
+        plot(axes[0], "loss", label=run, **marks)
+        plot(axes[1], "accuracy", label="accuracy (no margin)" if len(runs) == 1 else run, **marks)
+        plot(rates, "learning_rate", color=colour or "0.6", linestyle="--", alpha=0.6, label="learning rate")
+        for name, line in zip(bins, ("-", ":", "-.", "--") * len(bins), strict=False):
+            label = name.removesuffix(BIN_SUFFIX) if len(runs) == 1 else f"{run} {name.removesuffix(BIN_SUFFIX)}"
+            plot(axes[2], name, label=label, linestyle=line if len(runs) > 1 else "-", **marks)
+    axes[0].set(title="Training loss", xlabel="epoch", ylabel="loss")
+    axes[1].set(title="Training accuracy and learning rate", xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02))
+    rates.set(ylabel="learning rate (dashed)", ylim=(0, None))
+    if len(runs) == 1:
+        handles = [*axes[1].get_lines(), *rates.get_lines()]
+        axes[1].legend(handles, [str(handle.get_label()) for handle in handles], loc="center right", fontsize="small")
+    else:
+        axes[0].legend(loc="upper right", fontsize="small")
     if bins:
         axes[2].set(title="Verification accuracy (10 folds)", xlabel="epoch", ylabel="accuracy")
         axes[2].legend(loc="lower right", fontsize="small")
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.savefig(path, dpi=110, format="png")
+    partial = path.with_name(f"incomplete.{path.name}")
+    figure.savefig(partial, dpi=110, format="png")
+    partial.replace(path)

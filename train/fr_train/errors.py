@@ -4,7 +4,15 @@ Each message says where it happened, what was expected, what was received, and w
 into a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
-__all__ = ["CheckpointError", "ConfigError", "RunFolderError", "ShardSetError", "TrainError", "TrainingError"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "OverlayError",
+    "RunFolderError",
+    "ShardSetError",
+    "TrainError",
+    "TrainingError",
+]
 
 
 class TrainError(Exception):
@@ -17,6 +25,10 @@ class ConfigError(TrainError):
 
 class ShardSetError(TrainError):
     """The shards cannot be used: no finished set, a later format, or files that are missing."""
+
+
+class OverlayError(TrainError):
+    """An overlay cannot be read, does not fit the data set, or was changed since the run began."""
 
 
 class RunFolderError(TrainError):

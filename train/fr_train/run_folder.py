@@ -2,11 +2,13 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fr_train.config import Config, dump_config, load_config, parse_config
+from fr_train.config import Config
+from fr_train.config_file import dump_config, load_config, parse_config
 from fr_train.errors import RunFolderError
 
 __all__ = ["RunFolder"]
@@ -20,21 +22,25 @@ class RunFolder:
 
     Attributes:
         config: `config.toml`, the resolved config.
-        checkpoint: `checkpoint.npz`, from which `--resume` goes on.
+        checkpoints: `checkpoints/`, from whose newest one `--resume` goes on.
         best: `best.keras`, the embedding network with the best score.
         last: `last.keras`, the embedding network as it is.
         history: `history.csv`, a row an epoch.
         curves: `curves.png`.
+        nonfinite: `nonfinite.json`, about a loss that was no number.
+        tensorboard: `tensorboard/`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.toml"
-        self.checkpoint = path / "checkpoint.npz"
+        self.checkpoints = path / "checkpoints"
         self.best = path / "best.keras"
         self.last = path / "last.keras"
         self.history = path / "history.csv"
         self.curves = path / "curves.png"
+        self.nonfinite = path / "nonfinite.json"
+        self.tensorboard = path / "tensorboard"
 
     def start(self, config: Config, *, overwrite: bool) -> None:
         """Makes the folder ready for a new run and saves the config.
@@ -42,11 +48,8 @@ class RunFolder:
         Raises:
             RunFolderError: if a run is there and `overwrite` is not given, or the folder cannot be written.
         """
-        own = [
-            path
-            for path in (self.config, self.checkpoint, self.best, self.last, self.history, self.curves)
-            if path.exists()
-        ]
+        files = (self.config, self.best, self.last, self.history, self.curves, self.nonfinite)
+        own = [path for path in (*files, self.checkpoints, self.tensorboard) if path.exists()]
         results = [path.name for path in own if path != self.config]  # a config alone is a run that never began
         if results and not overwrite:
             raise RunFolderError(
@@ -55,21 +58,21 @@ class RunFolder:
             )
         try:
             for path in own:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
             self.path.mkdir(parents=True, exist_ok=True)
             _write(self.config, dump_config(config))
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written: {error.strerror}. Choose another --out.") from error
 
-    def read_config(self) -> Config:
-        """Gives the config of the run that is there.
+    def read_config(self, changes: Mapping[tuple[str, ...], Any] | None = None) -> Config:
+        """Gives the config of the run that is there, with changes on top.
 
         Raises:
             RunFolderError: if there is no run.
         """
         if not self.config.is_file():
             raise RunFolderError(f"{self.path}: there is no run to resume; {self.config.name} is missing. Check --out.")
-        return parse_config(load_config(self.config))
+        return parse_config(load_config(self.config), overrides=changes)
 
     def read_history(self) -> list[dict[str, Any]]:
         """Gives the rows of the history, numbers as numbers."""
@@ -100,7 +103,10 @@ def _write(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _number(text: str) -> int | float | None:
-    if not text:
-        return None
-    return float(text) if any(sign in text for sign in ".einf") else int(text)
+def _number(text: str) -> int | float | str | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None

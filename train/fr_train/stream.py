@@ -1,20 +1,39 @@
-"""Streaming shards into batches: interleave, shuffle, decode and mirror in parallel; images stay uint8 until the model.
+"""Streaming shards into batches: read, decode, mirror and augment in parallel; images stay uint8 until the model.
 
-Everything depends on the seed and the number of the epoch alone, so that a run can be resumed at any step.
+A batch follows from the seed, the epoch and the step alone. So an epoch can be entered at any step, at once.
 """
 
-from dataclasses import dataclass
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from fr_train.errors import ShardSetError
+from fr_train.augment.augment import augment
+from fr_train.augment.settings import AugmentSettings
+from fr_train.errors import ConfigError, ShardSetError
+from fr_train.records.balanced import BalancedOrder, ClassRows
+from fr_train.records.decoding import UndecodableError, decode_images
+from fr_train.records.memory import BatchMemory
+from fr_train.records.permutation import draw_words
+from fr_train.records.reader import RecordReader
+from fr_train.records.shuffled import ShuffledOrder, WindowReader
+from fr_train.records.train_records import read_train_records
 from fr_train.shard_set import ShardSet
 
-__all__ = ["Stream", "StreamSettings"]
+__all__ = ["Batch", "Batches", "Stream", "StreamSettings", "num_threads"]
 
-PARSE_BATCH = 128  # `parse_example` on many records costs a third of `parse_single_example` on each
-FEATURES = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+MAX_THREADS = 16  # with more, they wait for Python's lock rather than decode
+MAX_WINDOW_BYTES = 256 << 20  # of records that are mixed together; as many are read ahead
+BATCHES_READY = 2  # in front of those that are being made
+_MIRROR, _AUGMENT = 5, 6  # what a seed is for
+
+Batch = tuple[tf.Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,49 +42,115 @@ class StreamSettings:
 
     Attributes:
         batch_size: images a batch; an epoch's last, smaller batch is left out, with other images each time.
-        shuffle_buffer: records that are mixed in memory, on top of the order on disk and of the order of shards.
+        shuffle_buffer: records that are mixed with each other, in blocks of 64 from all over the set.
         mirror: whether each image is mirrored with probability 1/2.
-        cycle_length: shards that are read at the same time.
+        images_per_class: K images of each of `batch_size` / K classes make a batch, all classes equally often; 0 takes every record
+            once an epoch.
+        steps_per_epoch: with `images_per_class`, the length of an epoch; 0 is images / `batch_size`.
+        with_keys: whether a batch holds the records' source keys as well.
+        augment: further augmentations.
     """
 
     batch_size: int = 128
     shuffle_buffer: int = 8192
     mirror: bool = True
-    cycle_length: int = 8
+    images_per_class: int = 0
+    steps_per_epoch: int = 0
+    with_keys: bool = False
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "shuffle_buffer", "cycle_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, received {getattr(self, name)}")
+        for name, least in (("batch_size", 1), ("shuffle_buffer", 1), ("images_per_class", 0), ("steps_per_epoch", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}: expected {least} or more, received {getattr(self, name)}.")
+        if self.images_per_class and self.batch_size % self.images_per_class:
+            raise ConfigError(
+                f"batch_size: expected a multiple of images_per_class, {self.images_per_class}, received {self.batch_size}."
+            )
+        if self.steps_per_epoch and not self.images_per_class:
+            raise ConfigError("steps_per_epoch: expected images_per_class with it; else an epoch is every record once.")
+
+
+class Batches:
+    """Batches to go through, once or again and again; those to come are made in threads meanwhile.
+
+    Args:
+        load: makes the batch of a step.
+        steps: which batches.
+    """
+
+    def __init__(self, load: Callable[[int], Batch], steps: range) -> None:
+        self._load, self._steps = load, steps
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def first(self, count: int) -> "Batches":
+        """Gives the first of them alone."""
+        return Batches(self._load, self._steps[:count])
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yields the batches.
+
+        Raises:
+            ShardSetError: if a record cannot be read or decoded; names it.
+        """
+        steps = iter(self._steps)
+        pool = ThreadPoolExecutor(num_threads(), thread_name_prefix="stream")
+        try:
+            coming = deque(pool.submit(self._load, step) for step in islice(steps, num_threads() + BATCHES_READY))
+            while coming:
+                batch = coming.popleft().result()
+                coming.extend(pool.submit(self._load, step) for step in islice(steps, 1))
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class Stream:
-    """The train split of a shard set, as one dataset an epoch.
+    """The train split of a shard set, as one run of batches an epoch.
 
     Args:
         shards: the data set.
         settings: how it is streamed.
-        seed: of shard order, shuffle and mirroring.
+        seed: of the order, mirroring and augmentation.
         image_size: (height, width) that images are resized to where they differ.
 
+    Attributes:
+        settings: how it is streamed.
+        image_size: (height, width) of the images.
+        steps_per_epoch: batches an epoch.
+        reader: reads encoded images by row.
+
     Raises:
-        ShardSetError: if the split has fewer images than a batch.
+        ShardSetError: if the split has fewer images than a batch, or fewer classes, or its records cannot be found.
     """
 
     def __init__(self, shards: ShardSet, settings: StreamSettings, *, seed: int, image_size: tuple[int, int]) -> None:
-        self._files = [str(path) for path in shards.files["train"]]
-        self._settings = settings
-        self._seed = seed
-        self._image_size = image_size
-        self._resize = not shards.uniform_size or shards.image_size != image_size
-        self.steps_per_epoch = shards.num_images["train"] // settings.batch_size
+        self.reader = RecordReader(read_train_records(shards))
+        self.settings, self._seed = settings, seed
+        self.image_size = (int(image_size[0]), int(image_size[1]))
+        self._memory = BatchMemory()
+        self._rows = np.flatnonzero(self.labels >= 0)
+        self.steps_per_epoch = settings.steps_per_epoch or len(self._rows) // settings.batch_size
         if self.steps_per_epoch == 0:
             raise ShardSetError(
                 f"{shards.folder}: expected at least one batch of {settings.batch_size} images, the train split has "
-                f"{shards.num_images['train']}. Choose a smaller batch size."
+                f"{len(self._rows)}. Choose a smaller batch size."
             )
+        self._classes = ClassRows(self.labels) if settings.images_per_class else None
+        self._augment = tf.function(lambda images, seed: augment(images, seed, settings.augment), autograph=False)
+        mean_bytes = float(self.reader.records.table["frame_length"].mean())
+        self._window_records = min(settings.shuffle_buffer, 1 + int(MAX_WINDOW_BYTES / mean_bytes))
+        self.open_epoch(0)  # what cannot be is said at once
 
-    def epoch(self, epoch: int, *, first_step: int = 0) -> tf.data.Dataset:
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """(n,) int32, the class of each row of the train split; -1 where an overlay leaves it out."""
+        labels: NDArray[np.int32] = self.reader.records.table["label"]
+        return labels
+
+    def epoch(self, epoch: int, *, first_step: int = 0) -> Batches:
         """Gives the batches of an epoch, from `first_step` on.
 
         Args:
@@ -73,37 +158,72 @@ class Stream:
             first_step: batches that are left out at the start, to go on within an epoch.
 
         Returns:
-            (images (B, H, W, 3) uint8, labels (B,) int32), `steps_per_epoch - first_step` times.
+            (images (B, H, W, 3) uint8, labels (B,) int32), with `with_keys` also source keys (B,) int64; `steps_per_epoch` -
+            `first_step` times.
         """
-        settings = self._settings
-        seeds = np.random.SeedSequence([self._seed, epoch]).generate_state(3).astype(np.int64)
-        files = np.random.Generator(np.random.PCG64([self._seed, epoch])).permutation(self._files)
-        records = tf.data.Dataset.from_tensor_slices(files).interleave(
-            lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
-            cycle_length=min(settings.cycle_length, len(files)),
-            block_length=16,
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
+        read = self.open_epoch(epoch)
+        return Batches(
+            lambda step: self._make_batch(*read(step), seed=(self._seed, epoch, step)),
+            range(first_step, self.steps_per_epoch),
         )
-        records = records.shuffle(settings.shuffle_buffer, seed=int(seeds[0]), reshuffle_each_iteration=False)
-        records = records.skip(first_step * settings.batch_size)
-        examples = records.batch(PARSE_BATCH).map(
-            lambda batch: tf.io.parse_example(batch, FEATURES), num_parallel_calls=tf.data.AUTOTUNE
+
+    def read(self, rows: NDArray[np.int64]) -> Batches:
+        """Gives records in a given order as they are, neither mirrored nor augmented, for instance to embed them for mining.
+
+        Args:
+            rows: (m,) int64 rows of the train split, such as those of `fr_train.mining.pick_rows`.
+
+        Returns:
+            The same as `epoch`; the last batch may be smaller.
+        """
+        size = self.settings.batch_size
+        return Batches(
+            lambda step: self._make_batch(*self._read_rows(rows[step * size : (step + 1) * size])),
+            range(-(-len(rows) // size)),
         )
-        examples = examples.unbatch().enumerate(first_step * settings.batch_size)
 
-        def decode(index: tf.Tensor, example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            # Decodes PNG as well. The accurate transform gives the pixels that evaluation sees.
-            image = tf.io.decode_jpeg(example["image"], channels=3, dct_method="INTEGER_ACCURATE")
-            if self._resize:
-                image = tf.image.resize(image, self._image_size, antialias=True)
-                image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
-            image.set_shape((*self._image_size, 3))
-            if settings.mirror:
-                flip = tf.random.stateless_uniform([], (int(seeds[1]), index), maxval=2, dtype=tf.int32)
-                image = tf.cond(flip > 0, lambda: tf.reverse(image, [1]), lambda: image)
-            return image, tf.cast(example["label"], tf.int32)
+    def open_epoch(self, epoch: int) -> Callable[[int], tuple[NDArray[np.int64], list[memoryview]]]:
+        """Gives what reads a step of an epoch: step → (B,) int64 rows of the train split, and their B encoded images."""
+        settings, seed = self.settings, (self._seed, epoch)
+        if self._classes is None:
+            order = ShuffledOrder(self._rows, window_records=self._window_records, seed=seed)
+            windows, size = WindowReader(order, self.reader.fetch), settings.batch_size
+            return lambda step: windows.read(step * size, (step + 1) * size)
+        num_classes = settings.batch_size // settings.images_per_class
+        balanced = BalancedOrder(
+            self._classes, num_classes=num_classes, images_per_class=settings.images_per_class, seed=seed
+        )
+        return lambda step: self._read_rows(balanced.take_step(step))
 
-        images = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        batches = images.batch(settings.batch_size, drop_remainder=True)
-        return batches.take(self.steps_per_epoch - first_step).prefetch(4)
+    def _read_rows(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[memoryview]]:
+        self.reader.announce(rows)
+        return rows, self.reader.read(rows)
+
+    def _make_batch(
+        self, rows: NDArray[np.int64], encoded: list[memoryview], *, seed: tuple[int, ...] | None = None
+    ) -> Batch:
+        """Decodes, mirrors and augments a batch; without a seed it is only decoded."""
+        settings, records = self.settings, self.reader.records
+        mirrored = np.zeros(len(rows), dtype=bool)
+        if seed and settings.mirror:
+            mirrored = draw_words(len(rows), *seed, _MIRROR) >> 63 > 0
+        array = self._memory.lend((len(rows), *self.image_size, 3))
+        try:
+            decode_images(encoded, mirrored.tolist(), out=array)
+        except UndecodableError as error:
+            raise ShardSetError(
+                f"{records.describe(int(rows[error.place]))}: its image cannot be decoded: {error}. Drop the record with a "
+                "label overlay (`--overlay`), or convert the set again without it; `fr-prep verify --decode` finds all such images."
+            ) from error
+        with tf.device("CPU:0"):
+            images = tf.experimental.dlpack.from_dlpack(array.__dlpack__())  # shares the memory
+            if seed and settings.augment.is_on():
+                images = self._augment(images, tf.constant(draw_words(2, *seed, _AUGMENT) >> 1, dtype=tf.int64))
+            batch = (images, tf.constant(records.table["label"][rows]), tf.constant(records.table["source_key"][rows]))
+        return batch if settings.with_keys else batch[:2]
+
+
+def num_threads() -> int:
+    """The number of threads that make batches."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(found, MAX_THREADS)

@@ -1,7 +1,7 @@
 """The job of `fr-train`: config, run folder, training, and what is said of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class RunOptions:
     changes: Mapping[tuple[str, ...], Any]
     overrides: tuple[str, ...]
     resume: bool
+    force: bool
     overwrite: bool
     quiet: bool
 
@@ -40,7 +41,7 @@ def run_training(options: RunOptions) -> None:
     import_tensorflow()  # only now: what the config lacks should be said at once
     from fr_train.trainer import train
 
-    result = train(config, run, resume=options.resume, quiet=options.quiet, on_epoch=_show_row)
+    result = train(config, run, resume=options.resume, force=options.force, quiet=options.quiet, on_epoch=_show_row)
     if result.interrupted:
         click.echo(
             f"Stopped in epoch {result.position.epoch + 1} after {result.position.step} steps. Go on with: "
@@ -53,7 +54,8 @@ def run_training(options: RunOptions) -> None:
 
 
 def _resolve(options: RunOptions, run: Any) -> Any:
-    from fr_train.config import find_config, load_config, parse_config, parse_override
+    from fr_train.config_file import find_config, load_config, parse_config, parse_override
+    from fr_train.overlay import read_overlay
 
     changes = dict(options.changes)
     if options.shards:
@@ -62,13 +64,18 @@ def _resolve(options: RunOptions, run: Any) -> Any:
         changes[("bins",)] = [str(path.absolute()) for path in options.bins]
     changes.update(parse_override(text) for text in options.overrides)
     if options.resume:
-        if options.overwrite or options.config or changes:
-            raise click.UsageError("--resume goes on with the config of the run; it takes --out and --quiet only.")
-        return run.read_config()
+        if options.overwrite or options.config:
+            raise click.UsageError(
+                "--resume goes on with the config of the run; it takes neither --config nor --overwrite."
+            )
+        return run.read_config(changes)
     values = load_config(find_config(options.config)) if options.config else {}
     config = parse_config(values, overrides=changes)
     if not config.shards:
         raise click.UsageError("Missing option '--shards': the folder that `fr-prep rec2tfrecord` wrote.")
+    if config.overlay:
+        overlay = read_overlay(Path(config.overlay), sha256=config.overlay_sha256)
+        config = replace(config, overlay_sha256=overlay.sha256)
     run.start(config, overwrite=options.overwrite)
     return config
 

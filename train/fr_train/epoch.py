@@ -1,0 +1,120 @@
+"""An epoch of a phase, from wherever it stands to its end or to an interrupt."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fr_train.checkpoint import Position
+from fr_train.config import Config
+from fr_train.errors import TrainingError
+from fr_train.interrupt import Interrupt
+from fr_train.phase import Phase
+from fr_train.progress import Progress
+from fr_train.run_folder import RunFolder
+from fr_train.sentinel import ADVICE, write_report
+from fr_train.training_step import StepResult
+
+__all__ = ["run_epoch"]
+
+
+def run_epoch(
+    phase: Phase,
+    position: Position,
+    interrupt: Interrupt,
+    *,
+    run: RunFolder,
+    config: Config,
+    save: Callable[[Position], None],
+    quiet: bool,
+) -> tuple[Position, dict[str, Any]]:
+    """Trains from the position to the end of its epoch, or until an interrupt.
+
+    A step's result is looked at when the next step is under way, so that a GPU never waits for Python.
+
+    Args:
+        phase: what is run.
+        position: where it stands.
+        interrupt: what may end it early.
+        run: where a report goes.
+        config: the run's config.
+        save: writes a checkpoint.
+        quiet: no progress bar.
+
+    Returns:
+        The new position, its step 0 if the epoch is over, and the epoch's figures.
+
+    Raises:
+        TrainingError: if the loss is no number, unless such steps are skipped.
+    """
+    step, stream = phase.step, phase.stream
+    title = f"Epoch {position.epoch + 1}/{phase.config.epochs}"
+    title = f"{phase.config.name}: {title}" if len(config.phases) > 1 else title
+    with Progress(
+        title,
+        num_steps=stream.steps_per_epoch,
+        batch_size=config.batch_size,
+        sums=position.sums,
+        done=position.step,
+        quiet=quiet,
+    ) as progress:
+
+        def look_at(result: StepResult, batch: Any) -> None:
+            is_finite = bool(result.is_finite)
+            if not is_finite:
+                _report(run, config, step_of(progress.done + 1), step.learning_rate(), result, batch)
+            progress.count(float(np.mean(result.losses)), float(result.accuracy), skipped=not is_finite)
+
+        def step_of(done: int) -> Position:
+            total_steps = position.total_steps + done - position.step
+            return replace(position, step=done, total_steps=total_steps, sums=dict(progress.sums))
+
+        last: tuple[StepResult, Any] | None = None
+        batches = stream.epoch(position.total_epochs, first_step=position.step)
+        for number, batch in enumerate(progress.timed(batches), start=position.step + 1):
+            result = step(batch[0], batch[1])
+            if last is not None:
+                look_at(*last)
+            last = (result, batch)
+            due = config.checkpoint_steps and step_of(number).total_steps % config.checkpoint_steps == 0
+            if interrupt.requested or (due and number < stream.steps_per_epoch):
+                look_at(*last)
+                last = None
+                if interrupt.requested:
+                    break
+                save(step_of(number))
+        if last is not None:
+            look_at(*last)
+        position = step_of(progress.done)
+        figures = progress.figures()
+    if position.step >= stream.steps_per_epoch:
+        position = replace(position, epoch=position.epoch + 1, total_epochs=position.total_epochs + 1, step=0, sums={})
+    row = {
+        "epoch": position.total_epochs,
+        "phase": phase.config.name,
+        "step": position.total_steps,
+        "learning_rate": step.learning_rate(),
+        **figures,
+    }
+    return position, {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _report(
+    run: RunFolder, config: Config, position: Position, learning_rate: float, result: StepResult, batch: Any
+) -> None:
+    """Writes down which records a step with a non-finite loss had, and ends the run if that is wished."""
+    write_report(
+        run.nonfinite,
+        position=position,
+        learning_rate=learning_rate,
+        losses=np.asarray(result.losses),
+        keys=np.asarray(batch[2]).tolist(),
+        labels=np.asarray(batch[1]).tolist(),
+    )
+    if config.on_nonfinite == "stop":
+        loss = float(np.mean(result.losses))
+        raise TrainingError(
+            f"Epoch {position.epoch + 1}, step {position.step}: the loss is {loss} or its gradient is no number; no weight was "
+            f"changed by it. {run.nonfinite} names the records of the batch. {ADVICE}"
+        )
