@@ -140,8 +140,8 @@ def rate(work: Callable[[int], int], passes: int) -> float:
 
 def main() -> None:
     """Measures and prints."""
-    parser = make_parser(__doc__, images=6_000, rounds=5)
-    parser.add_argument("--passes", type=int, default=4, help="how often a round goes through all images")
+    parser = make_parser(__doc__, images=40_000, rounds=5)
+    parser.add_argument("--passes", type=int, default=1, help="how often a round goes through all images")
     parser.add_argument("--set", type=Path, help="a record set to use in place of drawn faces")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:

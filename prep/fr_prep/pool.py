@@ -6,11 +6,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Self, TypeVar
+from functools import partial
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from typing import Self, TypeVar, cast
 
 from fr_prep.errors import WorkerError
 
@@ -39,6 +43,7 @@ class WorkerPool:
     def __init__(self, num_workers: int) -> None:
         self._num_workers = num_workers
         self._pool: ProcessPoolExecutor | None = None
+        self._other_children = set(multiprocessing.active_children())
 
     def __enter__(self) -> Self:
         if self._num_workers > 1:
@@ -50,7 +55,11 @@ class WorkerPool:
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             with _interrupts_held():
-                self._pool.shutdown(wait=True, cancel_futures=True)
+                workers = set(multiprocessing.active_children()) - self._other_children
+                closing = threading.Thread(target=partial(self._pool.shutdown, cancel_futures=True))
+                closing.start()
+                _wait_for_end(workers)
+                closing.join()
 
     def submit(self, task: Callable[[], Result]) -> Callable[[], Result]:
         """Starts a task, for instance a `functools.partial` of a module's function; gives what waits for its result."""
@@ -102,6 +111,19 @@ def _wait_for_first(pending: Collection[Future[Result]]) -> set[Future[Result]]:
 def _result(done: Future[Result]) -> Result:
     with _death_reported(), _interrupts_held():
         return done.result()
+
+
+def _wait_for_end(workers: Collection[BaseProcess]) -> None:
+    """Waits until workers have ended. One that is killed takes the lock along that others wait for: they are ended as well."""
+    running = {worker.sentinel: worker for worker in workers}
+    while running:
+        for sentinel in connection.wait(list(running)):
+            worker = running.pop(cast(int, sentinel))
+            while worker.exitcode is None:  # which the closing thread may be about to learn
+                time.sleep(0.001)
+            if worker.exitcode:
+                for other in running.values():
+                    other.kill()
 
 
 @contextmanager

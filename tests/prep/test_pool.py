@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import sys
@@ -79,6 +80,19 @@ def test_a_worker_that_dies_with_more_in_its_queue_than_a_pipe_holds_is_reported
     large = bytes(4 << 20)
     with pytest.raises(WorkerError, match="--resume"):
         dict(run_tasks([die, *[partial(len, large)] * 20], num_workers=2))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_worker_that_is_killed_while_the_pool_is_closed_leaves_nobody_waiting(number):
+    """Of idle workers one holds the lock of the queue, and who is killed with it does not give it back."""
+    with WorkerPool(2) as pool:
+        ids = set()
+        while len(ids) < 2:
+            ids.update(dict(pool.run([process_id] * 4)).values())
+        worker = sorted(ids)[number]
+        os.kill(worker, signal.SIGSTOP)
+        threading.Timer(0.3, os.kill, (worker, signal.SIGKILL)).start()
+    assert not multiprocessing.active_children()
 
 
 def test_ctrl_c_ends_the_waiting_for_a_task_and_lets_the_task_end(tmp_path):
