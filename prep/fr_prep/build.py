@@ -2,13 +2,12 @@
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import crc32c
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -26,9 +25,9 @@ from fr_prep.pool import WorkerPool
 from fr_prep.record_table import table_rows
 from fr_prep.shard_task import ShardTask
 from fr_prep.shards import ShardResult, receipt_path, write_shard
+from fr_prep.source_states import file_states, require_unchanged, source_fingerprint
 from fr_prep.sources.image_set import ImageSet, ImageSource
 from fr_prep.tables import write_tables
-from fr_prep.version import tool_version
 
 __all__ = ["BuildSettings", "Conversion", "build_dataset", "plan_dataset"]
 
@@ -117,20 +116,22 @@ def build_dataset(source: ImageSource, out: Path, *, settings: BuildSettings) ->
         OutputError: if the folder is taken, or cannot be written.
         WorkerError: if a worker process died.
     """
-    before = _file_states(source)
+    before = file_states(source)
     # In this order, so that the folder stays locked until the last worker has ended.
     with OutputFolder(out) as folder, WorkerPool(settings.num_workers) as pool:
         wait_for_digests = source.start_digests(pool)  # while this process reads the index
         conversion = plan_dataset(source, settings)
-        fingerprint = _fingerprint(conversion, before, {**settings.arguments(), **source.arguments()})
+        fingerprint = {**source_fingerprint(source, conversion.images, before), **settings.arguments()}
         _require_space(folder.path, conversion.num_bytes - folder.staged_bytes())
         folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
         results, records = _write_shards(conversion, folder, pool, settings)
         verification_bin = _write_verification_bin(conversion, folder.staging, settings.name)
         source_files = wait_for_digests()
-        if _file_states(source) != before:
+        try:
+            require_unchanged(source, before)
+        except SourceError:
             folder.discard()
-            raise SourceError(f"{source.path}: was changed while it was read. Leave it alone and convert it again.")
+            raise
         try:
             manifest = write_tables(
                 folder.staging,
@@ -146,31 +147,6 @@ def build_dataset(source: ImageSource, out: Path, *, settings: BuildSettings) ->
             raise write_error(folder.staging, error) from error
         folder.publish(manifest.file_names())
     return manifests.read_manifest(out)
-
-
-def _file_states(source: ImageSource) -> list[tuple[str, int, int, int]]:
-    """Name, size in bytes, time of the last writing and of the last change of any kind, of each of the source's files.
-
-    Those of several folders may share a name.
-    """
-    states = [(path.name, path.stat()) for path in source.files()]
-    return [(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states]
-
-
-def _fingerprint(
-    conversion: Conversion, states: Sequence[tuple[str, int, int, int]], arguments: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the shards depend on; a run can be resumed only where all of it is the same."""
-    images, crc = conversion.images, 0
-    for column in (images.keys, images.labels, images.places.record_offsets, images.places.image_lengths):
-        crc = crc32c.crc32c(column.tobytes(), crc)
-    return {
-        "tool version": tool_version(),
-        "source files": [state[:3] for state in states],  # a copy of them will do
-        "source index": f"{crc:08x}{images.stamp}",
-        **images.origin,
-        **arguments,
-    }
 
 
 def _require_space(folder: Path, num_bytes: int) -> None:

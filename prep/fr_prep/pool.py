@@ -43,7 +43,6 @@ class WorkerPool:
     def __init__(self, num_workers: int) -> None:
         self._num_workers = num_workers
         self._pool: ProcessPoolExecutor | None = None
-        self._other_children = set(multiprocessing.active_children())
 
     def __enter__(self) -> Self:
         if self._num_workers > 1:
@@ -55,7 +54,7 @@ class WorkerPool:
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             with _interrupts_held():
-                workers = set(multiprocessing.active_children()) - self._other_children
+                workers = list((self._pool._processes or {}).values())  # public from Python 3.14 on: `kill_workers`
                 closing = threading.Thread(target=partial(self._pool.shutdown, cancel_futures=True))
                 closing.start()
                 _wait_for_end(workers)

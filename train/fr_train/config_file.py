@@ -65,8 +65,7 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
 def parse_config(values: Mapping[str, Any], *, overrides: Mapping[tuple[str, ...], Any] | None = None) -> Config:
     """Makes a config from nested values, those of `overrides` on top.
 
-    What stands outside of phases holds for each phase that does not say otherwise, and overrides hold for all phases; without phases
-    there is one.
+    What stands outside of phases holds for each phase that does not say otherwise; overrides hold for all of them.
 
     Raises:
         ConfigError: if a key is unknown or a value has the wrong type or range; names the key.
