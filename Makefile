@@ -14,7 +14,7 @@ demo: $(VENV)/.cpu
 	$(BIN)/python demo.py
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 # Against real MXNet, which the tests run in an environment of its own.
 conformance: $(VENV)/.dev $(MXNET)/.installed
