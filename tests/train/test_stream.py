@@ -1,4 +1,6 @@
+import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -165,6 +167,22 @@ def test_rows_can_be_read_in_any_order_as_they_are(shards):
         assert label == stream.labels[row]
 
 
+def test_rows_can_be_trained_on_in_any_order_and_from_any_step(shards):
+    stream = open_stream(shards, batch_size=6, with_keys=True)
+    rows = np.random.default_rng(0).integers(0, 60, 40)
+    whole = [[part.numpy() for part in batch] for batch in stream.read(rows, epoch=3)]
+    assert len(whole) == 6
+    assert_equal(whole[2:], [[part.numpy() for part in batch] for batch in stream.read(rows, epoch=3, first_step=2)])
+    other = [[part.numpy() for part in batch] for batch in stream.read(rows, epoch=4)]
+    plain = [[part.numpy() for part in batch] for batch in stream.read(rows)]
+    for (images, labels, keys), (others, *_), (plain_images, *plain_rest) in zip(whole, other, plain, strict=False):
+        assert_equal([[labels, keys]], [plain_rest])
+        mirrored = (images != plain_images).any(axis=(1, 2, 3))
+        np.testing.assert_array_equal(np.where(mirrored[:, None, None, None], images[:, :, ::-1], images), plain_images)
+        assert others.shape == images.shape
+    assert any((images != others).any() for (images, *_), (others, *_) in zip(whole, other, strict=True))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -259,6 +277,19 @@ def test_a_record_table_of_another_set_is_refused(copy):
     table[-1] ^= 1
     (copy / "records.npy").write_bytes(table)
     with pytest.raises(ShardSetError, match=r"records\.npy: cannot be read \(its SHA-256.*fr-prep verify"):
+        open_stream(copy)
+
+
+def test_shards_that_are_laid_out_otherwise_are_refused(copy):
+    table = np.load(copy / "records.npy")
+    table["image_offset"] += 1
+    np.save(copy / "records.npy", table)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["record_table"]["sha256"] = hashlib.sha256((copy / "records.npy").read_bytes()).hexdigest()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        ShardSetError, match=r"00000-of-00003: expected the first record at byte 0, .* at 1: .*fr-prep verify"
+    ):
         open_stream(copy)
 
 

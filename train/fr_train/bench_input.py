@@ -19,7 +19,7 @@ from fr_train.stream import Stream, num_threads
 
 __all__ = ["InputFigures", "measure_input"]
 
-IMAGES_PER_ROUND = 2048
+IMAGES_PER_ROUND = 8192
 LEAST_ROUNDS = 3
 PARTS = ("read", "decode", "augment", "rest")
 

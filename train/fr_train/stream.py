@@ -31,7 +31,7 @@ __all__ = ["Batch", "Batches", "Stream", "StreamSettings", "num_threads"]
 MAX_THREADS = 16  # with more, they wait for Python's lock rather than decode
 MAX_WINDOW_BYTES = 256 << 20  # of records that are mixed together; as many are read ahead
 BATCHES_READY = 2  # in front of those that are being made
-_MIRROR, _AUGMENT = 5, 6  # what a seed is for
+_MIRROR, _AUGMENT = 5, 6  # purposes
 
 Batch = tuple[tf.Tensor, ...]
 
@@ -167,20 +167,25 @@ class Stream:
             range(first_step, self.steps_per_epoch),
         )
 
-    def read(self, rows: NDArray[np.int64]) -> Batches:
-        """Gives records in a given order as they are, neither mirrored nor augmented, for instance to embed them for mining.
+    def read(self, rows: NDArray[np.int64], *, epoch: int | None = None, first_step: int = 0) -> Batches:
+        """Gives records in a given order.
 
         Args:
-            rows: (m,) int64 rows of the train split, such as those of `fr_train.mining.pick_rows`.
+            rows: (m,) int64 rows of the train split, such as `fr_train.mining` picks.
+            epoch: mirrors and augments them as in that epoch, and leaves out the last, smaller batch; else they come as they are.
+            first_step: batches that are left out at the start.
 
         Returns:
-            The same as `epoch`; the last batch may be smaller.
+            The same as `epoch`.
         """
         size = self.settings.batch_size
-        return Batches(
-            lambda step: self._make_batch(*self._read_rows(rows[step * size : (step + 1) * size])),
-            range(-(-len(rows) // size)),
-        )
+        num_steps = len(rows) // size if epoch is not None else -(-len(rows) // size)
+
+        def load(step: int) -> Batch:
+            seed = None if epoch is None else (self._seed, epoch, step)
+            return self._make_batch(*self._read_rows(rows[step * size : (step + 1) * size]), seed=seed)
+
+        return Batches(load, range(first_step, num_steps))
 
     def open_epoch(self, epoch: int) -> Callable[[int], tuple[NDArray[np.int64], list[memoryview]]]:
         """Gives what reads a step of an epoch: step → (B,) int64 rows of the train split, and their B encoded images."""
@@ -206,7 +211,7 @@ class Stream:
         settings, records = self.settings, self.reader.records
         mirrored = np.zeros(len(rows), dtype=bool)
         if seed and settings.mirror:
-            mirrored = draw_words(len(rows), *seed, _MIRROR) >> 63 > 0
+            mirrored = draw_words(len(rows), _MIRROR, *seed) >> 63 > 0
         array = self._memory.lend((len(rows), *self.image_size, 3))
         try:
             decode_images(encoded, mirrored.tolist(), out=array)
@@ -218,7 +223,7 @@ class Stream:
         with tf.device("CPU:0"):
             images = tf.experimental.dlpack.from_dlpack(array.__dlpack__())  # shares the memory
             if seed and settings.augment.is_on():
-                images = self._augment(images, tf.constant(draw_words(2, *seed, _AUGMENT) >> 1, dtype=tf.int64))
+                images = self._augment(images, tf.constant(draw_words(2, _AUGMENT, *seed) >> 1, dtype=tf.int64))
             batch = (images, tf.constant(records.table["label"][rows]), tf.constant(records.table["source_key"][rows]))
         return batch if settings.with_keys else batch[:2]
 

@@ -10,7 +10,7 @@ from fr_train.records.permutation import draw_order, draw_words
 
 __all__ = ["BalancedOrder", "ClassRows"]
 
-_CLASSES, _IMAGES = 3, 4  # what a seed is for
+_CLASSES, _IMAGES = 3, 4  # purposes
 
 
 class ClassRows:
@@ -40,7 +40,7 @@ class ClassRows:
         Returns:
             (P·K,) int64 rows, class by class.
         """
-        words = iter(draw_words(len(classes) * num_images, *seed).tolist())
+        words = iter(draw_words(len(classes) * num_images, _IMAGES, *seed).tolist())
         rows = []
         for start, stop in zip(self._starts[classes].tolist(), self._starts[classes + 1].tolist(), strict=True):
             count = stop - start
@@ -74,10 +74,10 @@ class BalancedOrder:
             )
         self._classes, self._num_classes, self._images_per_class = classes, num_classes, images_per_class
         self._seed = seed
-        self._round = lru_cache(maxsize=2)(lambda number: draw_order(classes.num_classes, *seed, _CLASSES, number))
+        self._round = lru_cache(maxsize=2)(lambda number: draw_order(classes.num_classes, _CLASSES, *seed, number))
 
     def take_step(self, step: int) -> NDArray[np.int64]:
         """Gives the rows of a batch, (P·K,) int64, class by class."""
         number, place = divmod(step, self._classes.num_classes // self._num_classes)
         chosen = self._round(number)[place * self._num_classes : (place + 1) * self._num_classes]
-        return self._classes.draw(chosen, self._images_per_class, *self._seed, _IMAGES, step)
+        return self._classes.draw(chosen, self._images_per_class, *self._seed, step)

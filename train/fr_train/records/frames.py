@@ -30,13 +30,13 @@ def find_frames(
     bytes_lists = _enclose(image_lengths)
     features = _enclose(bytes_lists)
     entries = _ENTRY_NAME_BYTES + _enclose(features)
-    # An Example's head depends on the image's length alone, but for its start, which is the length of all entries.
+    # An Example begins with the length of all its entries; from there on, its head depends on the image's length alone.
     first_entries = image_offsets + image_lengths - _enclose(entries)
     ends = np.append(image_offsets[1:], shard_bytes)[: len(image_offsets)]
     while True:
         widths = _varint_widths(ends - FOOTER_BYTES - first_entries)
         starts = first_entries - widths - 1 - HEADER_BYTES
-        # The last frame's end is known, which gives its start, the end of the one before; one round finds all but odd ones.
+        # A frame starts where the one before ends, and the last one's end is known: from there it all follows, mostly at once.
         if (ends[:-1] == starts[1:]).all():
             return starts
         ends[:-1] = starts[1:]

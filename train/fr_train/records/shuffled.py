@@ -14,7 +14,7 @@ __all__ = ["ShuffledOrder", "WindowReader"]
 
 Rows = NDArray[np.int64]
 BLOCK_RECORDS = 64  # that lie together: some 400 KB, which disks and networks read about as fast as everything in order
-_BLOCKS, _WINDOW = 1, 2  # what a seed is for
+_BLOCKS, _WINDOW = 1, 2  # purposes
 
 
 class ShuffledOrder:
@@ -31,7 +31,7 @@ class ShuffledOrder:
 
     def __init__(self, rows: Rows, *, window_records: int, seed: tuple[int, int]) -> None:
         self._rows, self._seed = rows, seed
-        blocks = draw_order(-(-len(rows) // BLOCK_RECORDS), *seed, _BLOCKS)
+        blocks = draw_order(-(-len(rows) // BLOCK_RECORDS), _BLOCKS, *seed)
         blocks_per_window = -(-window_records // BLOCK_RECORDS)
         self._blocks = [blocks[first : first + blocks_per_window] for first in range(0, len(blocks), blocks_per_window)]
         self._starts = np.cumsum([0, *(len(window) * BLOCK_RECORDS for window in self._blocks)])
@@ -49,7 +49,7 @@ class ShuffledOrder:
         """Gives the rows of a window as they lie, block by block, and the order of those in the epoch: two (m,) int64."""
         places = (self._blocks[window][:, None] * BLOCK_RECORDS + np.arange(BLOCK_RECORDS)).ravel()
         rows = self._rows[places[places < len(self._rows)]]
-        return rows, draw_order(len(rows), *self._seed, _WINDOW, window)
+        return rows, draw_order(len(rows), _WINDOW, *self._seed, window)
 
 
 class WindowReader:

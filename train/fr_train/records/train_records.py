@@ -71,6 +71,11 @@ def read_train_records(shards: ShardSet) -> TrainRecords:
         offsets, lengths = rows["image_offset"][begin:end], rows["image_length"][begin:end].astype(np.int64)
         shard_bytes = file.stat().st_size
         starts = find_frames(offsets, lengths, shard_bytes=shard_bytes)
+        if len(starts) and starts[0] != 0:
+            raise ShardSetError(
+                f"{file}: expected the first record at byte 0, the record table has it at {starts[0]}: the shard is not laid out "
+                f"as docs/shard-format.md says. See `fr-prep verify {shards.folder}`."
+            )
         table["frame_offset"][begin:end] = starts
         table["frame_length"][begin:end] = np.diff(starts, append=shard_bytes)
         table["image_place"][begin:end] = offsets - starts
