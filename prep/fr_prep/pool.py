@@ -54,7 +54,7 @@ class WorkerPool:
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             with _interrupts_held():
-                workers = list((self._pool._processes or {}).values())  # public from Python 3.14 on: `kill_workers`
+                workers = list((self._pool._processes or {}).values())
                 closing = threading.Thread(target=partial(self._pool.shutdown, cancel_futures=True))
                 closing.start()
                 _wait_for_end(workers)
