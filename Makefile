@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 MXNET := .venv-mxnet
 CLASSIC := .venv-classic
+TORCH := .venv-torch
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale benchmarks-stream clean
+.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale benchmarks-stream benchmarks-step clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/python demo.py
@@ -42,6 +43,9 @@ benchmarks-scale: $(VENV)/.dev
 benchmarks-stream: $(VENV)/.dev
 	$(BIN)/python benchmarks/stream.py
 
+benchmarks-step: $(VENV)/.dev $(TORCH)/.installed
+	$(BIN)/python benchmarks/step.py
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; set PYTHON=python3.x"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The venv module is missing: apt install python3-venv"; exit 1; }
@@ -69,5 +73,10 @@ $(CLASSIC)/.installed: $(CLASSIC)/bin/python
 	$(CLASSIC)/bin/python -c 'import mxnet, tensorflow'
 	@touch $@
 
+$(TORCH)/.installed: $(VENV)/bin/python
+	@$(PYTHON) -m venv $(TORCH)
+	$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(MXNET) $(CLASSIC) build dist demo
+	rm -rf $(VENV) $(MXNET) $(CLASSIC) $(TORCH) build dist demo

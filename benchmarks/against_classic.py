@@ -5,6 +5,8 @@
 Writes a set of 200,000 records of 5 KB (1 GB), then, five times over and in turn, with a warm page cache: `cp` of the `.rec`, the
 classic script (`benchmarks/classic/`) and `fr-prep`, to shuffled TFRecords and to class folders. Prints medians. A classic script's
 time is that of its whole process; what it took without start-up, the import of TensorFlow above all, stands beside it.
+
+Class folders stay until the end (16 GB): for minutes after many files were removed, ext4 makes new ones several times more slowly.
 """
 
 import json
@@ -33,36 +35,44 @@ class Contest:
         command: the name of both.
         options: what `fr-prep` is told besides source and result.
         count: counts the images in what `fr-prep` wrote.
+        keeps: whether results stay until the end.
     """
 
     command: str
     options: tuple[str, ...]
     count: Callable[[Path], int]
+    keeps: bool
 
     def exists(self) -> bool:
         """Whether this `fr-prep` has the command."""
         return subprocess.run([FR_PREP, self.command, "--help"], capture_output=True, check=False).returncode == 0
 
-    def run_classic(self, source: Path, num_images: int) -> tuple[float, float]:
-        """Gives the seconds of the classic script's process, and those without its start-up."""
-        out = source / "classic"
+    def run_classic(self, source: Path, num_images: int, number: int) -> tuple[float, float]:
+        """Gives the seconds of the classic script's process in a round, and those without its start-up."""
+        out = source / f"classic-{self.command}-{number}"
         script = SCRIPTS / f"{self.command}.py"
         quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        os.sync()  # nobody pays for what another has written
         begun = time.perf_counter()
         done = subprocess.run([CLASSIC_PYTHON, script, source, out], stdout=subprocess.PIPE, env=quiet, check=True)
         seconds = time.perf_counter() - begun
-        remove(out)
+        self._clear(out)
         told = json.loads(done.stdout)
         require_equal(told["records"], num_images, f"images by the classic {self.command}")
         return seconds, told["seconds"]
 
-    def run_ours(self, source: Path, num_images: int) -> float:
-        """Gives the seconds of our process."""
-        out = source / "ours"
+    def run_ours(self, source: Path, num_images: int, number: int) -> float:
+        """Gives the seconds of our process in a round."""
+        out = source / f"ours-{self.command}-{number}"
+        os.sync()
         seconds = timed([FR_PREP, self.command, str(source), str(out), *self.options])
         require_equal(self.count(out), num_images, f"images by fr-prep {self.command}")
-        remove(out)
+        self._clear(out)
         return seconds
+
+    def _clear(self, out: Path) -> None:
+        if not self.keeps:
+            remove(out)
 
 
 def count_records(out: Path) -> int:
@@ -74,8 +84,8 @@ def count_files(out: Path) -> int:
 
 
 CONTESTS = (
-    Contest("rec2tfrecord", ("--seed", "1", "--quiet"), count_records),
-    Contest("rec2jpeg", (), count_files),
+    Contest("rec2tfrecord", ("--seed", "1", "--quiet"), count_records, keeps=False),
+    Contest("rec2jpeg", (), count_files, keeps=True),
 )
 
 
@@ -117,12 +127,12 @@ def main() -> None:
         copies: list[float] = []
         classic: dict[str, list[tuple[float, float]]] = {contest.command: [] for contest in contests}
         ours: dict[str, list[float]] = {contest.command: [] for contest in contests}
-        for _ in range(options.rounds):
+        for number in range(options.rounds):
             copies.append(timed(["cp", str(source / "train.rec"), str(source / "copy.rec")]))
             (source / "copy.rec").unlink()
             for contest in contests:
-                classic[contest.command].append(contest.run_classic(source, options.images))
-                ours[contest.command].append(contest.run_ours(source, options.images))
+                classic[contest.command].append(contest.run_classic(source, options.images, number))
+                ours[contest.command].append(contest.run_ours(source, options.images, number))
     print(f"{options.images:,} records, {num_bytes / 1e9:.2f} GB, medians of {options.rounds} rounds")
     copy = report("cp of the .rec", copies, options.images)
     for contest in contests:
