@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 MXNET := .venv-mxnet
 CLASSIC := .venv-classic
 TORCH := .venv-torch
+INSIGHTFACE := .venv-insightface
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale benchmarks-stream benchmarks-step clean
+.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale benchmarks-stream benchmarks-evaluation benchmarks-step insightface clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/python demo.py
@@ -20,6 +21,10 @@ test: $(VENV)/.dev
 # Against real MXNet, which the tests run in an environment of its own.
 conformance: $(VENV)/.dev $(MXNET)/.installed
 	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)
+
+# Exported ONNX files in the real package, which the tests run in an environment of its own.
+insightface: $(VENV)/.dev $(INSIGHTFACE)/.installed
+	$(BIN)/python -m pytest tests/insightface $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -42,6 +47,9 @@ benchmarks-scale: $(VENV)/.dev
 
 benchmarks-stream: $(VENV)/.dev
 	$(BIN)/python benchmarks/stream.py
+
+benchmarks-evaluation: $(VENV)/.dev
+	$(BIN)/python benchmarks/evaluation.py
 
 benchmarks-step: $(VENV)/.dev $(TORCH)/.installed
 	$(BIN)/python benchmarks/step.py
@@ -78,5 +86,11 @@ $(TORCH)/.installed: $(VENV)/bin/python
 	$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
 
+$(INSIGHTFACE)/.installed: $(VENV)/bin/python
+	@$(PYTHON) -m venv $(INSIGHTFACE)
+	$(INSIGHTFACE)/bin/python -m pip install --quiet --disable-pip-version-check insightface==2.1
+	$(INSIGHTFACE)/bin/python -c 'import insightface.model_zoo'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(MXNET) $(CLASSIC) $(TORCH) build dist demo
+	rm -rf $(VENV) $(MXNET) $(CLASSIC) $(TORCH) $(INSIGHTFACE) build dist demo

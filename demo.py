@@ -47,7 +47,7 @@ def main() -> None:
         run(command)
     print("\nVerification of unseen people, 10 folds, mirror sum")
     for name, command in EVALUATE.items():
-        (result,) = json.loads(run(f"{command} --json --overwrite", capture=True))["bins"]
+        (result,) = json.loads(run(f"{command} --json --overwrite", capture=True))["results"]
         figure = result["insightface_mirror_sum"]
         print(f"  {name:<10} accuracy {figure['accuracy_mean']:.4f} ± {figure['accuracy_std']:.4f}")
     for name, path in (("model", "run/last.keras"), ("training curve", "run/curves.png"), ("report", "report.html")):

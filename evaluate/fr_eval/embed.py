@@ -1,26 +1,22 @@
 """Embeddings of the images of a bin: decoded in threads ahead of the network, each distinct image once."""
 
-import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from fr_eval.bins import VerificationBin
+from fr_eval.embedders.embedder import Embedder, Images
 from fr_eval.errors import BinError
+from fr_eval.image_stream import show_progress, stream_images
 from fr_eval.images import decode_image
-from fr_eval.models import Embedder
 
-__all__ = ["DecodedBin", "Embeddings", "decode_bin", "embed_bin"]
-
-_BATCHES_AHEAD = 3  # decoded before the network asks for them; bounds the memory
+__all__ = ["BinEmbeddings", "DecodedBin", "decode_bin", "embed_bin"]
 
 
 @dataclass(frozen=True, eq=False)
-class Embeddings:
+class BinEmbeddings:
     """Embeddings of a bin's images, not normalised.
 
     Attributes:
@@ -45,13 +41,13 @@ class DecodedBin:
     inverse: npt.NDArray[np.int64] = field(repr=False)
 
 
-def decode_bin(bin_: VerificationBin, size: tuple[int, int], *, workers: int = 2) -> DecodedBin:
+def decode_bin(bin_: VerificationBin, size: tuple[int, int], *, workers: int | None = None) -> DecodedBin:
     """Decodes all distinct images of a bin; those of another size are resized, bilinear.
 
     Args:
         bin_: the bin.
         size: (height, width) of the images.
-        workers: threads.
+        workers: threads; one a core by default.
 
     Returns:
         The images; an image of 112 × 112 takes 37,632 bytes.
@@ -61,9 +57,10 @@ def decode_bin(bin_: VerificationBin, size: tuple[int, int], *, workers: int = 2
     """
     first, inverse = _find_unique(bin_.images)
     images = np.empty((len(first), *size, 3), np.uint8)
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for row, image in enumerate(pool.map(lambda index: _decode_entry(bin_, index, size), first)):
-            images[row] = image
+    start = 0
+    for batch in stream_images(_make_loader(bin_, first, size), len(first), workers=workers):
+        images[start : start + len(batch)] = batch
+        start += len(batch)
     return DecodedBin(images, inverse)
 
 
@@ -73,10 +70,10 @@ def embed_bin(
     *,
     batch_size: int = 64,
     mirror: bool = True,
-    workers: int = 2,
+    workers: int | None = None,
     decoded: DecodedBin | None = None,
     progress: bool = False,
-) -> Embeddings:
+) -> BinEmbeddings:
     """Embeds every image of a bin, and its mirrored image.
 
     Args:
@@ -84,7 +81,7 @@ def embed_bin(
         embedder: the network.
         batch_size: images that go through the network at a time.
         mirror: embed the mirrored images as well.
-        workers: threads that decode.
+        workers: threads that decode; one a core by default.
         decoded: the bin's decoded images, from `decode_bin`; without them the images are streamed.
         progress: show a bar on stderr, where that is a terminal.
 
@@ -93,23 +90,23 @@ def embed_bin(
 
     Raises:
         BinError: an image is damaged.
-        ModelError: decoded images are not of the model's size.
+        ModelError: decoded images are not of the model's size, or the network fails.
     """
-    if batch_size < 1:
-        raise ValueError(f"expected a batch size of at least 1; received {batch_size}")
+    batches: Iterator[Images]
     if decoded is None:
         first, inverse = _find_unique(bin_.images)
-        num_unique = len(first)
-        batches = _stream_batches(bin_, first, embedder.input_size, batch_size=batch_size, workers=workers)
+        load = _make_loader(bin_, first, embedder.input_size)
+        batches = stream_images(load, len(first), batch_size=batch_size, workers=workers)
     else:
-        inverse, num_unique = decoded.inverse, len(decoded.images)
-        batches = (decoded.images[start : start + batch_size] for start in range(0, num_unique, batch_size))
+        inverse, images = decoded.inverse, decoded.images
+        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
     plain, mirrored = [], []
-    for batch in _show(batches, num_unique, name=bin_.name, enabled=progress):
+    name = f"{embedder.name}, {bin_.name}"
+    for batch in show_progress(batches, int(inverse.max()) + 1, name=name, enabled=progress):
         plain.append(embedder.embed(batch, batch_size=batch_size))
         if mirror:
             mirrored.append(embedder.embed(batch[:, :, ::-1], batch_size=batch_size))
-    return Embeddings(
+    return BinEmbeddings(
         plain=np.concatenate(plain)[inverse],
         mirrored=np.concatenate(mirrored)[inverse] if mirror else None,
     )
@@ -128,43 +125,14 @@ def _find_unique(images: list[bytes]) -> tuple[list[int], npt.NDArray[np.int64]]
     return first, inverse
 
 
-def _decode_entry(bin_: VerificationBin, index: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    try:
-        return decode_image(bin_.images[index], size=size)
-    except BinError as error:
-        raise BinError(f"{bin_.path}: entry {index} (pair {index // 2}): {error}") from error
+def _make_loader(bin_: VerificationBin, first: list[int], size: tuple[int, int]) -> Callable[[int], Images]:
+    """Gives the function that decodes a distinct image by its number."""
 
+    def load(row: int) -> Images:
+        index = first[row]
+        try:
+            return decode_image(bin_.images[index], size=size)
+        except BinError as error:
+            raise BinError(f"{bin_.path}: entry {index} (pair {index // 2}): {error}") from error
 
-def _stream_batches(
-    bin_: VerificationBin, first: list[int], size: tuple[int, int], *, batch_size: int, workers: int
-) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yields batches of decoded images, a few batches ahead of their use."""
-
-    def submit(pool: ThreadPoolExecutor, start: int) -> list[Future[npt.NDArray[np.uint8]]]:
-        return [pool.submit(_decode_entry, bin_, index, size) for index in first[start : start + batch_size]]
-
-    pool = ThreadPoolExecutor(max(1, workers))
-    try:
-        ahead: deque[list[Future[npt.NDArray[np.uint8]]]] = deque()
-        for start in range(0, len(first), batch_size):
-            ahead.append(submit(pool, start))
-            if len(ahead) > _BATCHES_AHEAD:
-                yield np.stack([future.result() for future in ahead.popleft()])
-        while ahead:
-            yield np.stack([future.result() for future in ahead.popleft()])
-    finally:
-        # Also when the consumer stops early: what is queued need not be decoded any more.
-        pool.shutdown(cancel_futures=True)
-
-
-def _show(
-    batches: Iterable[npt.NDArray[np.uint8]], total: int, *, name: str, enabled: bool
-) -> Iterator[npt.NDArray[np.uint8]]:
-    """Passes batches on, with a progress bar that counts images."""
-    from tqdm import tqdm  # noqa: PLC0415  training imports this module, and has its own bar
-
-    silent = not enabled or not sys.stderr.isatty()
-    with tqdm(total=total, desc=name, unit="image", file=sys.stderr, disable=silent, leave=False) as bar:
-        for batch in batches:
-            yield batch
-            bar.update(len(batch))
+    return load

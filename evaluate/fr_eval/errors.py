@@ -4,7 +4,17 @@ Each message says where it happened, what was expected, what was received, and w
 them into a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
-__all__ = ["BinError", "EvalError", "MissingTensorFlowError", "ModelError", "ProtocolError"]
+__all__ = [
+    "BinError",
+    "EmbeddingFileError",
+    "EvalError",
+    "ExportError",
+    "FaceSetError",
+    "MissingPackageError",
+    "MissingTensorFlowError",
+    "ModelError",
+    "ProtocolError",
+]
 
 
 class EvalError(Exception):
@@ -15,11 +25,27 @@ class BinError(EvalError):
     """A verification bin cannot be read, or is refused."""
 
 
+class EmbeddingFileError(EvalError):
+    """A file of embeddings cannot be read, or is refused."""
+
+
+class ExportError(EvalError):
+    """A model cannot be exported, or its export does not agree with it."""
+
+
+class FaceSetError(EvalError):
+    """Faces with their people or templates cannot be read: class folders, shards, lists of an IJB set."""
+
+
 class ModelError(EvalError):
     """A model cannot be loaded, or does not give usable embeddings."""
 
 
-class MissingTensorFlowError(EvalError):
+class MissingPackageError(EvalError):
+    """A package of an extra is needed and not installed."""
+
+
+class MissingTensorFlowError(MissingPackageError):
     """TensorFlow is needed and not installed."""
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from fr_eval.bins import VerificationBin
-from fr_eval.embed import DecodedBin, embed_bin
+from fr_eval.embed import BinEmbeddings, DecodedBin, embed_bin
+from fr_eval.embedders.embedder import Embedder
 from fr_eval.errors import ProtocolError
-from fr_eval.models import Embedder
 from fr_eval.verification import Verification, verify
 
-__all__ = ["BinResult", "evaluate_bin"]
+__all__ = ["BinResult", "evaluate_bin", "measure_embeddings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def evaluate_bin(
     pca: int | None = None,
     mirror: bool = True,
     batch_size: int = 64,
-    workers: int = 2,
+    workers: int | None = None,
     decoded: DecodedBin | None = None,
     progress: bool = False,
 ) -> BinResult:
@@ -66,7 +66,7 @@ def evaluate_bin(
         pca: dimensions of a PCA to measure as well.
         mirror: measure the mirror sum too; without it the evaluation takes half the time.
         batch_size: images that go through the network at a time.
-        workers: threads that decode.
+        workers: threads that decode; one a core by default.
         decoded: the bin's decoded images, where they are kept between epochs.
         progress: show a bar on stderr, where that is a terminal.
 
@@ -80,6 +80,26 @@ def evaluate_bin(
     embeddings = embed_bin(
         bin_, embedder, batch_size=batch_size, mirror=mirror, workers=workers, decoded=decoded, progress=progress
     )
+    return measure_embeddings(embeddings, bin_, num_folds=num_folds, pca=pca)
+
+
+def measure_embeddings(
+    embeddings: BinEmbeddings, bin_: VerificationBin, *, num_folds: int = 10, pca: int | None = None
+) -> BinResult:
+    """Measures every protocol on the embeddings of a bin.
+
+    Args:
+        embeddings: of the bin's images, in its order.
+        bin_: the pairs.
+        num_folds: contiguous folds of the InsightFace protocol.
+        pca: dimensions of a PCA to measure as well.
+
+    Returns:
+        The figures.
+
+    Raises:
+        ProtocolError: the pairs or the embeddings cannot be measured; the message names the bin.
+    """
     try:
         verification = verify(
             embeddings.plain, bin_.issame, mirrored=embeddings.mirrored, num_folds=num_folds, num_components=pca

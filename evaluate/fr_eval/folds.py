@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fr_eval.distances import Bools, Floats, normalise_rows
 from fr_eval.errors import ProtocolError
 
-__all__ = ["FoldTar", "TenFold", "choose_num_folds", "score_folds", "score_folds_pca", "tar_at_far_folds"]
+__all__ = ["FoldTar", "TenFold", "choose_num_folds", "find_right", "score_folds", "score_folds_pca", "tar_at_far_folds"]
 
 ACCURACY_GRID = np.arange(0, 4, 0.01)
 FAR_GRID = np.arange(0, 4, 0.001)
@@ -95,6 +95,23 @@ def score_folds(distances: Floats, issame: Bools, *, num_folds: int = 10) -> Ten
     """
     counts = _count(distances, issame, num_folds, ACCURACY_GRID)
     return _summarise([_score_one(counts, fold) for fold in range(num_folds)])
+
+
+def find_right(distances: Floats, issame: Bools, folds: TenFold) -> Bools:
+    """Finds the pairs that are told rightly, each at the threshold of its fold.
+
+    Args:
+        distances: squared distances, float64, shape (P,), that `folds` is of.
+        issame: bool, shape (P,).
+        folds: what `score_folds` gave.
+
+    Returns:
+        Bool, shape (P,).
+    """
+    # From the grid again: as texts say them, thresholds are rounded.
+    thresholds = ACCURACY_GRID[np.rint(np.array(folds.thresholds) * 100).astype(int)]
+    right: Bools = (distances < thresholds[_assign_folds(len(distances), len(thresholds))]) == issame
+    return right
 
 
 def score_folds_pca(

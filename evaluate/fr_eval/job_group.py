@@ -43,7 +43,8 @@ class JobGroup(click.Command):
                 own.fail(f"No such command {args[0]!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
             return super().make_context(info_name, args, parent, **extra)
         # A bare command stands for the group here: click would write the job's arguments into the sub-command's usage.
-        own = self.context_class(click.Command(self.name), info_name=info_name, parent=parent, **extra)
+        settings = {**self.context_settings, **extra}  # such as -h for help, which the sub-command takes over
+        own = self.context_class(click.Command(self.name), info_name=info_name, parent=parent, **settings)
         return command.make_context(command.name, args[1:], parent=own)
 
     def _takes_arguments(self) -> bool:

@@ -1,26 +1,26 @@
 """The report: one self-contained HTML page that loads nothing."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from fr_eval.errors import EvalError
 from fr_eval.evaluate import BinResult
 from fr_eval.hardest import HardPair, find_hardest
-from fr_eval.job import Outcome
+from fr_eval.outcome import ModelCard, Outcome
+from fr_eval.output_file import write_whole
 from fr_eval.plots import plot_histogram, plot_roc
-from fr_eval.table import OPTIMISTIC, format_accuracy, format_rate
+from fr_eval.result_tables import OPTIMISTIC
+from fr_eval.table import format_accuracy, format_rate
 
 __all__ = ["render_report", "write_report"]
 
 
 @dataclass(frozen=True)
 class _Section:
-    """What the template needs of one bin."""
+    """What the template needs of one model and bin."""
 
+    model: ModelCard
     result: BinResult
     roc_svg: str
     histogram_svg: str
@@ -52,13 +52,16 @@ def render_report(outcome: Outcome, *, num_hardest: int = 6) -> str:
     filters: dict[str, Callable[..., Any]] = {"accuracy": format_accuracy, "rate": format_rate, "far": "{:.0e}".format}
     environment.filters.update(filters)
     sections = []
-    for number, (result, bin_) in enumerate(zip(outcome.results, outcome.pairs, strict=True)):
+    for number, ((model, bin_), result) in enumerate(outcome.results.items()):
         rejected, accepted = find_hardest(result.verification, bin_, num_pairs=num_hardest)
         roc = plot_roc(result.verification, prefix=f"roc{number}")
         histogram = plot_histogram(result.verification, prefix=f"histogram{number}")
-        sections.append(_Section(result, roc, histogram, rejected, accepted))
+        sections.append(_Section(model, result, roc, histogram, rejected, accepted))
     template = environment.get_template("report.html.j2")
-    return template.render(outcome=outcome, sections=sections, optimistic=OPTIMISTIC, num_hardest=num_hardest)
+    title = f"Verification of {', '.join(model.label for model in outcome.models)}"
+    return template.render(
+        title=title, outcome=outcome, sections=sections, optimistic=OPTIMISTIC, num_hardest=num_hardest
+    )
 
 
 def write_report(path: str | os.PathLike[str], outcome: Outcome, *, num_hardest: int = 6) -> None:
@@ -72,12 +75,4 @@ def write_report(path: str | os.PathLike[str], outcome: Outcome, *, num_hardest:
     Raises:
         EvalError: the file cannot be written.
     """
-    path = Path(path)
-    page = render_report(outcome, num_hardest=num_hardest)
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            draft = Path(folder) / path.name
-            draft.write_text(page, encoding="utf-8")
-            draft.replace(path)
-    except OSError as error:
-        raise EvalError(f"{path}: the report cannot be written: {error}") from error
+    write_whole(path, render_report(outcome, num_hardest=num_hardest))

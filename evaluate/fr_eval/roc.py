@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from fr_eval.distances import Bools, Floats
 
-__all__ = ["FARS", "Roc", "compute_roc", "is_measurable", "tar_at_fars"]
+__all__ = ["FARS", "Roc", "compute_roc", "count_admitted", "is_measurable", "tar_at_fars"]
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
@@ -51,6 +51,11 @@ def is_measurable(num_different: int, far: float) -> bool:
     return num_different >= round(1 / far, 6)
 
 
+def count_admitted(num_different: int, far: float) -> int:
+    """Gives how many of so many "different" pairs a FAR lets in."""
+    return int(np.flatnonzero(np.arange(num_different + 1) / num_different <= far)[-1])
+
+
 def tar_at_fars(distances: Floats, issame: Bools, fars: tuple[float, ...] = FARS) -> dict[float, float | None]:
     """Measures the greatest TAR over the whole set whose FAR is at most each target.
 
@@ -68,12 +73,11 @@ def tar_at_fars(distances: Floats, issame: Bools, fars: tuple[float, ...] = FARS
 
 def _tar_at_far(same: Floats, different: Floats, far: float) -> float:
     """Gives the TAR of sorted distances, at the greatest threshold whose FAR is at most `far`."""
-    shares = np.arange(len(different) + 1) / len(different)
-    num_accepted = int(np.flatnonzero(shares <= far)[-1])
-    if num_accepted == len(different):
+    num_admitted = count_admitted(len(different), far)
+    if num_admitted == len(different):
         return 1.0
     # "Same" iff d < t: with t at the next "different" pair, that pair and its equals stay outside.
-    return float(np.searchsorted(same, different[num_accepted], side="left") / len(same))
+    return float(np.searchsorted(same, different[num_admitted], side="left") / len(same))
 
 
 def _equal_error_rate(far: Floats, tar: Floats) -> float:

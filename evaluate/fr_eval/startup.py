@@ -1,40 +1,84 @@
-"""TensorFlow's import without its chatter, for command lines."""
+"""Imports that take time, talk, or may fail: TensorFlow without its chatter, and packages of extras."""
 
+import importlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from fr_eval.errors import MissingTensorFlowError
+from fr_eval.errors import MissingPackageError, MissingTensorFlowError
 
-__all__ = ["import_tensorflow"]
+__all__ = ["hold_stderr", "import_extra", "import_tensorflow"]
 
 
 def import_tensorflow() -> None:
     """Imports TensorFlow, and keeps what its C++ code says meanwhile off stderr.
 
-    Some of its lines (oneDNN, absl) come before any log level holds. What was said is shown after all if the import fails.
+    Some of its lines (oneDNN, absl) come before any log level holds.
+
+    Raises:
+        MissingTensorFlowError: it is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with hold_stderr():
+            import tensorflow  # noqa: F401, PLC0415  imported for its effect
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise MissingTensorFlowError(
+            "TensorFlow is not installed. Which build to take is your choice: "
+            "pip install 'fr-toolkit[cpu]' or pip install 'fr-toolkit[gpu]'."
+        ) from error
+
+
+def import_extra(module: str, *, extra: str, purpose: str) -> Any:
+    """Imports a package that one of the toolkit's extras installs.
+
+    Args:
+        module: the dotted name.
+        extra: the extra's name in `pyproject.toml`.
+        purpose: what it is needed for: "ONNX models are run by".
+
+    Returns:
+        The module.
+
+    Raises:
+        MissingPackageError: the package is not installed; the message names the extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.split(".", 1)[0]
+        if not error.name or error.name.split(".", 1)[0] != package:
+            raise
+        raise MissingPackageError(
+            f"{purpose} {package}, which is not installed: pip install 'fr-toolkit[{extra}]'"
+        ) from error
+
+
+@contextmanager
+def hold_stderr() -> Iterator[None]:
+    """Keeps off stderr what C++ code writes there; it is shown after all where the block fails.
+
+    A package that is missing speaks for itself: then nothing is shown.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
-        done = False
+        shown = True
         try:
-            import tensorflow  # noqa: F401, PLC0415  imported for its effect
-
-            done = True
-        except ModuleNotFoundError as error:
-            if error.name != "tensorflow":
-                raise
-            done = True
-            raise MissingTensorFlowError(
-                "TensorFlow is not installed. Which build to take is your choice: "
-                "pip install 'fr-toolkit[cpu]' or pip install 'fr-toolkit[gpu]'."
-            ) from error
+            yield
+            shown = False
+        except ModuleNotFoundError:
+            shown = False
+            raise
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-            if not done:
+            if shown:
                 said.seek(0)
                 sys.stderr.write(said.read().decode(errors="replace"))

@@ -1,13 +1,18 @@
-"""Plain-text tables with aligned columns, and the table of results."""
+"""Tables with aligned columns, as plain text or Markdown, and the figures in their cells."""
 
 from collections.abc import Sequence
 
-from fr_eval.evaluate import BinResult
+from fr_eval.confidence import Difference, Interval
 from fr_eval.folds import TenFold
 
-__all__ = ["format_accuracy", "format_rate", "format_results", "format_table"]
-
-OPTIMISTIC = "optimistic: threshold chosen on the same pairs"
+__all__ = [
+    "format_accuracy",
+    "format_difference",
+    "format_interval",
+    "format_markdown_table",
+    "format_rate",
+    "format_table",
+]
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -28,6 +33,16 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def format_markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Gives the lines of a table of GitHub-flavoured Markdown, the first column aligned left and the others right.
+
+    Args and Returns: as `format_table`.
+    """
+    rule = [":--", *["--:" for _ in header[1:]]]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:]))
+
+
 def format_accuracy(folds: TenFold | None) -> str:
     """Gives "99.75 ± 0.75 %", or "-" where it was not measured."""
     return "-" if folds is None else f"{100 * folds.accuracy_mean:.2f} ± {100 * folds.accuracy_std:.2f} %"
@@ -38,35 +53,13 @@ def format_rate(rate: float | None) -> str:
     return "n/a" if rate is None else f"{100 * rate:.2f} %"
 
 
-def format_results(results: Sequence[BinResult]) -> str:
-    """Gives the table of results, one bin a row, with the notes below it."""
-    has_pca = any(result.verification.pca for result in results)
-    header = ["bin", "pairs", "accuracy (mirror sum)", "accuracy (no mirror)"]
-    header += ["accuracy (PCA)"] if has_pca else []
-    header += ["TAR@FAR", "AUC", "EER", "recipe's own*"]
-    rows = []
-    for result in results:
-        figures = result.verification
-        row = [result.name, f"{figures.num_pairs:,}", format_accuracy(figures.mirrored), format_accuracy(figures.plain)]
-        row += [format_accuracy(figures.pca)] if has_pca else []
-        row += [_format_tar(result), f"{figures.roc.auc:.5f}", format_rate(figures.roc.eer)]
-        rows.append([*row, format_rate(figures.recipe.accuracy)])
-    folds = sorted({result.verification.num_folds for result in results})
-    lines = [
-        format_table(header, rows),
-        "",
-        f"accuracy: mean ± standard deviation over {' or '.join(map(str, folds))} folds, threshold from the other folds",
-        "TAR@FAR, AUC and EER: of the mirror sum where it was measured",
-        f"* {OPTIMISTIC}",
-    ]
-    lines += [f"note, {result.name}: {note}" for result in results for note in result.verification.notes]
-    return "\n".join(lines)
+def format_interval(interval: Interval | None) -> str:
+    """Gives "99.64 – 99.86 %", or "n/a" where there is none."""
+    return "n/a" if interval is None else f"{100 * interval.low:.2f} – {100 * interval.high:.2f} %"
 
 
-def _format_tar(result: BinResult) -> str:
-    """Gives TAR at FAR 1e-3, or at the smallest FAR above it that can be measured."""
-    measurable = [(far, tar) for far, tar in result.verification.tars.items() if tar is not None and far >= 1e-3]
-    if not measurable:
-        return "n/a"
-    far, tar = min(measurable)
-    return f"{format_rate(tar)} @{far:.0e}".replace("e-0", "e-")
+def format_difference(difference: Difference) -> str:
+    """Gives "+0.12 (−0.04 to +0.28) %", or the value alone where there is no interval; with a true minus sign."""
+    value, interval = f"{100 * difference.value:+.2f}", difference.interval
+    span = f" ({100 * interval.low:+.2f} to {100 * interval.high:+.2f})" if interval else ""
+    return f"{value}{span} %".replace("-", "−")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fr_eval.distances import Bools, Floats, check_embeddings, check_truths, pair_distances, pair_scores
+from fr_eval.distances import Bools, Floats, check_embeddings, check_truths, measure_pairs
 from fr_eval.errors import ProtocolError
 from fr_eval.folds import FoldTar, TenFold, choose_num_folds, score_folds, score_folds_pca, tar_at_far_folds
 from fr_eval.recipe import RecipeFigure, score_recipe
@@ -109,13 +109,13 @@ def verify(
     if num_folds != asked:
         notes.append(f"There are {len(truths)} pairs: {num_folds} folds were used in place of {asked}.")
 
-    best, best_distances, plain_distances = plain, None, pair_distances(plain)
+    plain_distances, plain_scores = measure_pairs(plain)
+    distances = plain_distances
     if mirrored is not None:
         check_embeddings(mirrored, len(truths), what="embeddings of the mirrored images")
-        best = plain.astype(np.float64) + mirrored
-        check_embeddings(best, len(truths), what="sums of both embeddings")
-        best_distances = pair_distances(best)
-    distances = plain_distances if best_distances is None else best_distances
+        distances, _ = measure_pairs(plain, mirrored=mirrored)
+        if np.isnan(distances).any():  # of finite rows a sum alone can still be zero
+            check_embeddings(plain.astype(np.float64) + mirrored, len(truths), what="sums of both embeddings")
 
     num_different = int((~truths).sum())
     return Verification(
@@ -123,10 +123,15 @@ def verify(
         num_same=int(truths.sum()),
         num_different=num_different,
         num_folds=num_folds,
-        mirrored=None if best_distances is None else score_folds(best_distances, truths, num_folds=num_folds),
+        mirrored=None if mirrored is None else score_folds(distances, truths, num_folds=num_folds),
         plain=score_folds(plain_distances, truths, num_folds=num_folds),
         pca=(
-            score_folds_pca(best, truths, num_components=num_components, num_folds=num_folds)
+            score_folds_pca(
+                plain if mirrored is None else plain.astype(np.float64) + mirrored,
+                truths,
+                num_components=num_components,
+                num_folds=num_folds,
+            )
             if num_components is not None
             else None
         ),
@@ -134,7 +139,7 @@ def verify(
         fold_tars=_measure_fold_tars(distances, truths, num_folds, num_different, notes),
         tars=tar_at_fars(distances, truths),
         roc=compute_roc(distances, truths),
-        recipe=score_recipe(pair_scores(plain), truths),
+        recipe=score_recipe(plain_scores, truths),
         notes=tuple(notes),
         distances=distances,
         issame=truths,

@@ -16,13 +16,13 @@ from fr_eval.bins import write_bin
 from fr_prep import manifest as manifests
 from fr_prep.digests import sha256_of_file
 from fr_prep.errors import OutputError, SourceError
-from fr_prep.files import write_error
+from fr_prep.files import write_bytes, write_error
 from fr_prep.output_folder import OutputFolder
 from fr_prep.pairs.pair_bins import bin_bytes, draw_validation_pairs, pair_warnings, read_pair_images
 from fr_prep.pairs.verification_pairs import PairSample
 from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
 from fr_prep.pool import WorkerPool
-from fr_prep.record_table import table_rows
+from fr_prep.record_table import RecordTableWriter
 from fr_prep.shard_task import ShardTask
 from fr_prep.shards import ShardResult, receipt_path, write_shard
 from fr_prep.source_states import file_states, require_unchanged, source_fingerprint
@@ -75,13 +75,30 @@ class Conversion:
         images: the source's index.
         plan: which record goes where.
         num_bytes: about how many bytes the files will take; never less than they do.
-        pairs: those of the verification bin, if there is to be one.
+        pairs: those of the verification bin, if one is to be made.
     """
 
     images: ImageSet
     plan: Plan
     num_bytes: int
     pairs: PairSample | None = None
+
+    @property
+    def num_pairs(self) -> int:
+        """Pairs of the verification bin, one that is made or one that goes along with the images."""
+        return len(self.pairs.same) if self.pairs else (self.images.verification_bin or {"num_pairs": 0})["num_pairs"]
+
+    def shard_task(self, path: Path, rows: NDArray[np.int64]) -> ShardTask:
+        """Gives what writing these rows of the source into a shard needs."""
+        return ShardTask(
+            path=path,
+            places=self.images.places.take(rows),
+            integers={
+                "label": self.plan.labels[rows],
+                "source_key": self.images.keys[rows],
+                "source_label": self.images.labels[rows],
+            },
+        )
 
 
 def plan_dataset(source: ImageSource, settings: BuildSettings) -> Conversion:
@@ -93,9 +110,10 @@ def plan_dataset(source: ImageSource, settings: BuildSettings) -> Conversion:
     images = source.read()
     image_lengths = images.places.image_lengths
     plan = make_plan(images.labels, image_lengths, settings=settings.plan, validation=images.validation)
-    kept = plan.labels >= 0
-    num_bytes = int(image_lengths[kept].sum()) + RECORD_OVERHEAD_BYTES * int(kept.sum())
+    num_bytes = int(image_lengths.sum(where=plan.labels >= 0)) + RECORD_OVERHEAD_BYTES * plan.num_images
     if not settings.plan.verification_pairs:
+        if images.verification_bin:
+            num_bytes += (images.path / images.verification_bin["file"]).stat().st_size
         return Conversion(images=images, plan=plan, num_bytes=num_bytes)
     pairs = draw_validation_pairs(plan, num_pairs=settings.plan.verification_pairs, seed=settings.plan.seed)
     num_bytes += bin_bytes(pairs, image_lengths)
@@ -118,13 +136,13 @@ def build_dataset(source: ImageSource, out: Path, *, settings: BuildSettings) ->
     """
     before = file_states(source)
     # In this order, so that the folder stays locked until the last worker has ended.
-    with OutputFolder(out) as folder, WorkerPool(settings.num_workers) as pool:
+    with OutputFolder(out) as folder, WorkerPool(settings.num_workers, resumable=True) as pool:
         wait_for_digests = source.start_digests(pool)  # while this process reads the index
         conversion = plan_dataset(source, settings)
         fingerprint = {**source_fingerprint(source, conversion.images, before), **settings.arguments()}
         _require_space(folder.path, conversion.num_bytes - folder.staged_bytes())
         folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
-        results, records = _write_shards(conversion, folder, pool, settings)
+        results, record_table = _write_shards(conversion, folder, pool, settings)
         verification_bin = _write_verification_bin(conversion, folder.staging, settings.name)
         source_files = wait_for_digests()
         try:
@@ -139,7 +157,7 @@ def build_dataset(source: ImageSource, out: Path, *, settings: BuildSettings) ->
                 source_files=source_files,
                 plan=conversion.plan,
                 results=results,
-                records=records,
+                record_table=record_table,
                 arguments={**settings.arguments(), **source.arguments()},
                 verification_bin=verification_bin,
             )
@@ -160,21 +178,20 @@ def _require_space(folder: Path, num_bytes: int) -> None:
 
 def _write_shards(
     conversion: Conversion, folder: OutputFolder, pool: WorkerPool, settings: BuildSettings
-) -> tuple[dict[str, list[ShardResult]], NDArray[np.void]]:
-    """Writes the shards that are missing; gives the results of all, by split, and the record table."""
+) -> tuple[dict[str, list[ShardResult]], str]:
+    """Writes the shards that are missing, and the record table; gives the results of all, by split, and its SHA-256."""
     results: dict[str, ShardResult] = {}
-    table: list[NDArray[np.void]] = []
-    with tqdm(
-        total=conversion.plan.num_images,
-        unit=" images",
-        unit_scale=True,
-        desc="Writing shards",
-        disable=settings.quiet or None,
-    ) as bar:
+    num_images = conversion.plan.num_images
+    with (
+        RecordTableWriter(folder.staging, num_images) as table,
+        tqdm(
+            total=num_images, unit=" images", unit_scale=True, desc="Writing shards", disable=settings.quiet or None
+        ) as bar,
+    ):
 
         def missing() -> Iterator[ShardTask]:
             for task in _shard_tasks(conversion, folder.staging, settings.name):
-                table.append(table_rows(task))
+                table.append(task)
                 finished = _finished_result(folder, task)
                 if finished:
                     results[finished.file] = finished
@@ -189,35 +206,30 @@ def _write_shards(
         split: [results[manifests.shard_name(settings.name, split, i, len(shards))] for i in range(len(shards))]
         for split, shards in conversion.plan.splits.items()
     }
-    return by_split, np.concatenate(table)
+    return by_split, table.sha256
 
 
 def _write_verification_bin(conversion: Conversion, staging: Path, name: str) -> dict[str, Any] | None:
-    """Writes the bin of the validation split, if there is to be one; gives its entry of the manifest."""
-    if conversion.pairs is None:
-        return None
+    """Writes the bin of the validation split, or copies the source's, if there is one; gives its entry of the manifest."""
+    images, pairs = conversion.images, conversion.pairs
     path = staging / manifests.verification_bin_name(name)
-    images = read_pair_images(conversion.images.places, conversion.pairs)
+    if pairs:
+        write = partial(write_bin, path, read_pair_images(images.places, pairs), pairs.same.tolist())
+    elif images.verification_bin:
+        write = partial(write_bytes, path, (images.path / images.verification_bin["file"]).read_bytes())
+    else:
+        return None
     try:
-        write_bin(path, images, conversion.pairs.same.tolist())
+        write()
     except OSError as error:
         raise write_error(path, error) from error
-    return {"file": path.name, "sha256": sha256_of_file(path), "num_pairs": len(conversion.pairs.same)}
+    return {"file": path.name, "sha256": sha256_of_file(path), "num_pairs": conversion.num_pairs}
 
 
 def _shard_tasks(conversion: Conversion, staging: Path, name: str) -> Iterator[ShardTask]:
-    images, plan = conversion.images, conversion.plan
-    for split, shards in plan.splits.items():
+    for split, shards in conversion.plan.splits.items():
         for index, rows in enumerate(shards):
-            yield ShardTask(
-                path=staging / manifests.shard_name(name, split, index, len(shards)),
-                places=images.places.take(rows),
-                integers={
-                    "label": plan.labels[rows],
-                    "source_key": images.keys[rows],
-                    "source_label": images.labels[rows],
-                },
-            )
+            yield conversion.shard_task(staging / manifests.shard_name(name, split, index, len(shards)), rows)
 
 
 def _finished_result(folder: OutputFolder, task: ShardTask) -> ShardResult | None:

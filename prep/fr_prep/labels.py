@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ClassIndex", "index_classes"]
+__all__ = ["ClassIndex", "count_labels", "index_classes"]
+
+_WIDEST = 4  # labels that lie within so many times their number are looked up in a table, others are sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,16 @@ class ClassIndex:
         return len(self.source_labels)
 
 
+def count_labels(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Gives the different labels, ascending, and how often each is there: (C,) and (C,) int64 for (n,) int64."""
+    first = labels.min()
+    if labels.max() - first >= _WIDEST * len(labels):
+        return np.unique(labels, return_counts=True)
+    counts = np.bincount(labels - first)
+    present = np.flatnonzero(counts)
+    return present + first, counts[present]
+
+
 def index_classes(labels: NDArray[np.int64], *, min_images: int = 1) -> tuple[ClassIndex, NDArray[np.int64]]:
     """Numbers the classes densely.
 
@@ -40,13 +52,20 @@ def index_classes(labels: NDArray[np.int64], *, min_images: int = 1) -> tuple[Cl
     Returns:
         The index, and (n,) int64 dense classes, -1 for images of dropped classes.
     """
-    source_labels, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    source_labels, counts = count_labels(labels)
     kept = counts >= min_images
-    dense = np.where(kept, np.cumsum(kept) - 1, -1)
+    numbers = np.where(kept, np.cumsum(kept) - 1, -1)
+    first = source_labels[0]
+    if source_labels[-1] - first >= _WIDEST * len(labels):
+        dense = numbers[np.searchsorted(source_labels, labels)]
+    else:
+        table = np.empty(source_labels[-1] - first + 1, dtype=np.int64)
+        table[source_labels - first] = numbers
+        dense = table[labels - first]
     index = ClassIndex(
         source_labels=source_labels[kept],
         num_images=counts[kept],
         dropped_labels=source_labels[~kept],
         dropped_num_images=counts[~kept],
     )
-    return index, dense[inverse.reshape(-1)]
+    return index, dense

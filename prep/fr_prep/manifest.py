@@ -7,10 +7,13 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fr_prep.digests import sha256_of_text
 from fr_prep.errors import ShardError
@@ -176,17 +179,14 @@ def verification_bin_name(name: str) -> str:
     return f"{name}-validation.bin"
 
 
-def class_index_csv(classes: ClassIndex, images_per_split: Mapping[str, Sequence[int]], names: Sequence[str]) -> str:
+def class_index_csv(
+    classes: ClassIndex, images_per_split: Mapping[str, NDArray[np.int64]], names: Iterable[str]
+) -> str:
     """Makes the class index as CSV: class, source_label, name, num_images, and the images in each split."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class", "source_label", "name", "num_images", *(f"num_{split}" for split in images_per_split)])
-    columns = [
-        classes.source_labels.tolist(),
-        names,
-        classes.num_images.tolist(),
-        *map(list, images_per_split.values()),
-    ]
+    columns = [classes.source_labels, names, classes.num_images, *images_per_split.values()]
     writer.writerows([number, *row] for number, row in enumerate(zip(*columns, strict=True)))
     return text.getvalue()
 

@@ -17,6 +17,7 @@ __all__ = ["DEFAULT_SHARD_BYTES", "Plan", "PlanSettings", "make_plan", "mix_bits
 DEFAULT_SHARD_BYTES = 128 << 20
 RECORD_OVERHEAD_BYTES = 160  # frame and Example around an image take no more than this
 _GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+_BLOCK_KEYS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +94,10 @@ class Plan:
 
     def images_per_class(self, split: str) -> NDArray[np.int64]:
         """(C,) int64, how many images each class has in a split."""
-        rows = np.concatenate(self.splits[split]) if self.splits.get(split) else np.empty(0, dtype=np.int64)
-        return np.bincount(self.labels[rows], minlength=self.classes.num_classes)
+        counts = np.zeros(self.classes.num_classes, dtype=np.int64)
+        for rows in self.splits.get(split, ()):
+            np.add.at(counts, self.labels[rows], 1)
+        return counts
 
 
 def shuffle_keys(num_records: int, seed: int) -> NDArray[np.uint64]:
@@ -108,7 +111,11 @@ def shuffle_keys(num_records: int, seed: int) -> NDArray[np.uint64]:
     """
     with np.errstate(over="ignore"):
         base = mix_bits(np.array([seed], dtype=np.uint64) + np.uint64(_GOLDEN_GAMMA))
-        return mix_bits(base + np.arange(1, num_records + 1, dtype=np.uint64) * np.uint64(_GOLDEN_GAMMA))
+        keys = np.arange(1, num_records + 1, dtype=np.uint64)
+        for start in range(0, num_records, _BLOCK_KEYS):  # which stays in a processor's cache
+            block = keys[start : start + _BLOCK_KEYS]
+            block[:] = mix_bits(base + block * np.uint64(_GOLDEN_GAMMA))
+        return keys
 
 
 def mix_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -159,7 +166,9 @@ def make_plan(
         in_validation = labels >= num_train
         split_classes = {"train": everyone[:num_train], "validation": everyone[num_train:]}
     kept = labels >= 0
-    num_shards = settings.num_shards or _derive_num_shards(image_lengths[kept & ~in_validation], settings.shard_bytes)
+    num_shards = settings.num_shards or _derive_num_shards(image_lengths, kept & ~in_validation, settings.shard_bytes)
+    order = np.argsort(keys) if settings.shuffle else None
+    del keys  # they take as much memory as the order
     splits = {}
     for name, members, wanted in (
         ("train", kept & ~in_validation, num_shards),
@@ -169,13 +178,11 @@ def make_plan(
             _validation_shards(num_shards, fraction, int(in_validation.sum())),
         ),
     ):
-        rows = np.flatnonzero(members)
+        rows = np.flatnonzero(members) if order is None else order[members[order]]
         if name == "validation" and len(rows) == 0:
             continue
         if len(rows) < wanted:
             raise SourceError(f"The {name} split has {len(rows)} images, too few for {wanted} shards. Lower --shards.")
-        if settings.shuffle:
-            rows = rows[np.argsort(keys[rows], kind="stable")]
         splits[name] = np.array_split(rows, wanted)
     return Plan(
         classes=classes,
@@ -236,10 +243,11 @@ def _number_behind(
     return reordered, new_label[labels], int((~chosen).sum())
 
 
-def _derive_num_shards(image_lengths: NDArray[np.int64], shard_bytes: int) -> int:
+def _derive_num_shards(image_lengths: NDArray[np.int64], members: NDArray[np.bool_], shard_bytes: int) -> int:
     """Enough shards for the wished size, and at least 8 (where there are as many images), to read and write in parallel."""
-    total_bytes = int(image_lengths.sum()) + RECORD_OVERHEAD_BYTES * len(image_lengths)
-    return min(max(-(-total_bytes // shard_bytes), 8), len(image_lengths), 99_999)
+    num_images = int(np.count_nonzero(members))
+    total_bytes = int(image_lengths.sum(where=members)) + RECORD_OVERHEAD_BYTES * num_images
+    return min(max(-(-total_bytes // shard_bytes), 8), num_images, 99_999)
 
 
 def _validation_shards(num_train_shards: int, fraction: float, num_images: int) -> int:
@@ -264,8 +272,9 @@ def _choose_validation(
     can_give = quotas < classes.num_images - 1
     by_remainder = np.argsort(-(shares - quotas), kind="stable")
     quotas[by_remainder[can_give[by_remainder]][: max(missing, 0)]] += 1
-    order = np.lexsort((keys, labels))
-    order = order[labels[order] >= 0]
-    ranks = np.arange(len(order)) - np.repeat(np.cumsum(classes.num_images) - classes.num_images, classes.num_images)
-    chosen[order[ranks < np.repeat(quotas, classes.num_images)]] = True
+    rows = np.flatnonzero((labels >= 0) & (quotas[labels] > 0))
+    order = rows[np.lexsort((keys[rows], labels[rows]))]
+    sizes = classes.num_images[quotas > 0]
+    ranks = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    chosen[order[ranks < np.repeat(quotas[quotas > 0], sizes)]] = True
     return chosen

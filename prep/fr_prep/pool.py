@@ -22,7 +22,7 @@ __all__ = ["WorkerPool", "default_workers", "run_tasks"]
 
 Result = TypeVar("Result")
 _PR_SET_PDEATHSIG = 1
-_SECONDS_BETWEEN_INTERRUPTS = 0.1
+_SECONDS_BETWEEN_LOOKS = 0.1  # for Ctrl-C, and for workers that died
 
 
 def default_workers() -> int:
@@ -35,13 +35,15 @@ class WorkerPool:
 
     Args:
         num_workers: processes.
+        resumable: whether what is finished is kept, for `--resume`; it is said where a worker died.
 
     Raises:
         WorkerError: from `submit` and `run`, if a worker died without a report. An exception of a task is raised as it is.
     """
 
-    def __init__(self, num_workers: int) -> None:
+    def __init__(self, num_workers: int, *, resumable: bool = False) -> None:
         self._num_workers = num_workers
+        self._resumable = resumable
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -54,7 +56,9 @@ class WorkerPool:
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             with _interrupts_held():
-                workers = list((self._pool._processes or {}).values())
+                workers = self._workers()
+                # Where a worker was killed in the middle of a long result, who reads it waits for the rest until nobody can write.
+                self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
                 closing = threading.Thread(target=partial(self._pool.shutdown, cancel_futures=True))
                 closing.start()
                 _wait_for_end(workers)
@@ -64,19 +68,25 @@ class WorkerPool:
         """Starts a task, for instance a `functools.partial` of a module's function; gives what waits for its result."""
         if self._pool is None:
             return task
-        with _death_reported(), _interrupts_held():
+        with self._death_reported(), _interrupts_held():
             future = self._pool.submit(task)
 
         def wait_for_result() -> Result:
-            (done,) = _wait_for_first([future])
-            return _result(done)
+            (done,) = self._wait_for_first([future])
+            return self._result(done)
 
         return wait_for_result
 
-    def run(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[tuple[int, Result]]:
+    def run(
+        self, tasks: Iterable[Callable[[], Result]], *, meanwhile: Callable[[], object] = lambda: None
+    ) -> Iterator[tuple[int, Result]]:
         """Runs tasks and yields (position of the task, its result) as they are done.
 
         Tasks are taken only as workers become free, so that a long list of large ones is never held twice.
+
+        Args:
+            tasks: what to run.
+            meanwhile: called some times a second while workers are waited for.
         """
         if self._pool is None:
             yield from ((position, task()) for position, task in enumerate(tasks))
@@ -85,31 +95,50 @@ class WorkerPool:
         waiting = enumerate(tasks)
         while True:
             while len(pending) < self._num_workers + 1 and (item := next(waiting, None)) is not None:
-                with _death_reported(), _interrupts_held():
+                with self._death_reported(), _interrupts_held():
                     pending[self._pool.submit(item[1])] = item[0]
             if not pending:
                 return
-            for future in _wait_for_first(pending):
-                yield pending.pop(future), _result(future)
+            for future in self._wait_for_first(pending, meanwhile):
+                yield pending.pop(future), self._result(future)
+
+    def _workers(self) -> list[BaseProcess]:
+        return [] if self._pool is None else list((self._pool._processes or {}).values())
+
+    def _wait_for_first(
+        self, pending: Collection[Future[Result]], meanwhile: Callable[[], object] = lambda: None
+    ) -> set[Future[Result]]:
+        done: set[Future[Result]] = set()
+        while not done:
+            with self._death_reported(), _interrupts_held():
+                done = wait(pending, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED).done
+                if not done and any(worker.exitcode is not None for worker in self._workers()):
+                    raise BrokenProcessPool("a worker has ended before the pool")
+            meanwhile()
+        return done
+
+    def _result(self, done: Future[Result]) -> Result:
+        with self._death_reported(), _interrupts_held():
+            return done.result()
+
+    @contextmanager
+    def _death_reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (BrokenProcessPool, SystemExit) as error:
+            advice = "What was finished is kept: go on with --resume" if self._resumable else "Try again"
+            raise WorkerError(
+                "A worker process died without a report, perhaps killed for want of memory. "
+                f"{advice}, with fewer --workers if memory was short."
+            ) from error
 
 
-def run_tasks(tasks: Iterable[Callable[[], Result]], *, num_workers: int) -> Iterator[tuple[int, Result]]:
-    """Runs tasks in a pool of their own; see `WorkerPool.run`."""
-    with WorkerPool(num_workers) as pool:
+def run_tasks(
+    tasks: Iterable[Callable[[], Result]], *, num_workers: int, resumable: bool = False
+) -> Iterator[tuple[int, Result]]:
+    """Runs tasks in a pool of their own; see `WorkerPool` and `WorkerPool.run`."""
+    with WorkerPool(num_workers, resumable=resumable) as pool:
         yield from pool.run(tasks)
-
-
-def _wait_for_first(pending: Collection[Future[Result]]) -> set[Future[Result]]:
-    done: set[Future[Result]] = set()
-    while not done:
-        with _interrupts_held():
-            done = wait(pending, timeout=_SECONDS_BETWEEN_INTERRUPTS, return_when=FIRST_COMPLETED).done
-    return done
-
-
-def _result(done: Future[Result]) -> Result:
-    with _death_reported(), _interrupts_held():
-        return done.result()
 
 
 def _wait_for_end(workers: Collection[BaseProcess]) -> None:
@@ -142,17 +171,6 @@ def _interrupts_held() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if held:
             raise KeyboardInterrupt
-
-
-@contextmanager
-def _death_reported() -> Iterator[None]:
-    try:
-        yield
-    except (BrokenProcessPool, SystemExit) as error:
-        raise WorkerError(
-            "A worker process died without a report, perhaps killed for want of memory. What was finished is kept: go on with "
-            "--resume, with fewer --workers if memory was short."
-        ) from error
 
 
 def _context() -> multiprocessing.context.BaseContext:

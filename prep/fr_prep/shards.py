@@ -7,17 +7,18 @@ it is whole.
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from fr_prep.files import INCOMPLETE_SUFFIX, write_error
 from fr_prep.images import ImageKind
 from fr_prep.kernel import preallocate, start_writeback
-from fr_prep.record_blocks import RecordBlocks
+from fr_prep.record_blocks import Block, RecordBlocks
 from fr_prep.shard_task import ShardTask
 
-__all__ = ["ShardResult", "receipt_path", "write_shard"]
+__all__ = ["ShardResult", "receipt_path", "write_blocks", "write_shard"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,10 @@ def write_shard(task: ShardTask) -> ShardResult:
     """
     partial = task.path.with_name(task.path.name + INCOMPLETE_SUFFIX)
     try:
-        with partial.open("wb") as out, RecordBlocks(task) as blocks:
-            digest, num_bytes, kinds = hashlib.sha256(), 0, Counter[ImageKind]()
-            preallocate(out.fileno(), blocks.num_bytes)
-            for block in blocks:
+        digest, num_bytes, kinds = hashlib.sha256(), 0, Counter[ImageKind]()
+        with partial.open("wb") as out:
+            for block in write_blocks(task, out):
                 digest.update(block.data)
-                out.write(block.data)
-                start_writeback(out.fileno(), num_bytes, len(block.data))
                 num_bytes += len(block.data)
                 kinds.update(block.image_kinds)
         result = ShardResult(task.path.name, task.num_records, num_bytes, digest.hexdigest(), kinds)
@@ -87,3 +85,21 @@ def write_shard(task: ShardTask) -> ShardResult:
         partial.unlink(missing_ok=True)
         raise
     return result
+
+
+def write_blocks(task: ShardTask, out: BinaryIO) -> Iterator[Block]:
+    """Writes the records of a shard to an empty file, and yields each block that is on its way to the disk.
+
+    Raises:
+        DamagedRecordError: if an image is no JPEG or PNG.
+        SourceError: if the source cannot be read or is shorter than it was.
+        OSError: if the file cannot be written.
+    """
+    with RecordBlocks(task) as blocks:
+        preallocate(out.fileno(), blocks.num_bytes)
+        num_bytes = 0
+        for block in blocks:
+            out.write(block.data)
+            start_writeback(out.fileno(), num_bytes, len(block.data))
+            num_bytes += len(block.data)
+            yield block

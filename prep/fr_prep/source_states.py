@@ -3,6 +3,7 @@
 from typing import Any
 
 import crc32c
+import numpy as np
 
 from fr_prep.errors import SourceError
 from fr_prep.sources.image_set import ImageSet, ImageSource
@@ -33,7 +34,7 @@ def source_fingerprint(source: ImageSource, images: ImageSet, states: FileStates
     """Gives what a result depends on, as JSON values; a run can be resumed only where all of it is the same."""
     crc = 0
     for column in (images.keys, images.labels, images.places.record_offsets, images.places.image_lengths):
-        crc = crc32c.crc32c(column.tobytes(), crc)
+        crc = crc32c.crc32c(np.ascontiguousarray(column), crc)
     return {
         "tool version": tool_version(),
         "source files": [list(state[:3]) for state in states],  # a copy of them will do

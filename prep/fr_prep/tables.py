@@ -1,20 +1,15 @@
-"""What stands beside the shards: class index, record table, label names, the files of TensorFlow Datasets, and the manifest."""
+"""What stands beside shards and record table: class index, label names, the files of TensorFlow Datasets, and the manifest."""
 
-import hashlib
-import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fr_prep import manifest as manifests
 from fr_prep.digests import sha256_of_text
-from fr_prep.files import write_bytes, write_text
+from fr_prep.files import write_text
 from fr_prep.images import ImageKind
 from fr_prep.plan import Plan
 from fr_prep.record_table import RECORDS_FILE
@@ -33,11 +28,11 @@ def write_tables(
     source_files: Sequence[Mapping[str, Any]],
     plan: Plan,
     results: Mapping[str, Sequence[ShardResult]],
-    records: NDArray[np.void],
+    record_table: str,
     arguments: Mapping[str, Any],
     verification_bin: Mapping[str, Any] | None = None,
 ) -> manifests.Manifest:
-    """Writes class index, record table, label names, the files of TensorFlow Datasets, and the manifest.
+    """Writes class index, label names, the files of TensorFlow Datasets, and the manifest.
 
     Args:
         folder: where to.
@@ -45,7 +40,7 @@ def write_tables(
         source_files: name, size and digest of each of its files.
         plan: which record went where.
         results: split → its shards, in order.
-        records: the record table.
+        record_table: SHA-256 of the record table, which is there.
         arguments: those that the result depends on; `name`, `seed` and `shuffle` among them.
         verification_bin: file, digest and pairs of the bin of the validation split, if there is one.
 
@@ -53,14 +48,15 @@ def write_tables(
         OSError: if they cannot be written.
     """
     classes = plan.classes
-    names = [images.class_names.get(label, str(label)) for label in classes.source_labels.tolist()]
     kinds = sum((result.image_kinds for shards in results.values() for result in shards), Counter[ImageKind]())
     summary = manifests.image_summary(kinds)
     encodings = list(summary["encodings"])
-    class_index = manifests.class_index_csv(classes, {s: plan.images_per_class(s).tolist() for s in plan.splits}, names)
+    class_index = manifests.class_index_csv(
+        classes, {split: plan.images_per_class(split) for split in plan.splits}, _class_names(images, plan)
+    )
     texts = {
         manifests.CLASS_INDEX_FILE: class_index,
-        LABEL_NAMES_FILE: "".join(f"{name}\n" for name in names),
+        LABEL_NAMES_FILE: "".join(f"{name}\n" for name in _class_names(images, plan)),
         DATASET_INFO_FILE: json.dumps(dataset_info(arguments["name"], results), indent=1),
         FEATURES_FILE: json.dumps(
             features_json(
@@ -88,7 +84,7 @@ def write_tables(
         "splits": {
             split: manifests.split_entry(shards, plan.split_classes[split]) for split, shards in results.items()
         },
-        "record_table": {"file": RECORDS_FILE, "sha256": _write_records(folder / RECORDS_FILE, records)},
+        "record_table": {"file": RECORDS_FILE, "sha256": record_table},
         "class_index": {"file": manifests.CLASS_INDEX_FILE, "sha256": sha256_of_text(class_index)},
         **({"verification_bin": dict(verification_bin)} if verification_bin else {}),
         "tensorflow_datasets": {file: sha256_of_text(texts[file]) for file in manifests.OTHER_TABLES},
@@ -119,12 +115,9 @@ def write_tables(
     return manifests.Manifest(folder=folder, content=content)
 
 
-def _write_records(path: Path, records: NDArray[np.void]) -> str:
-    """Writes the record table; gives its SHA-256."""
-    content = io.BytesIO()
-    np.save(content, records)
-    write_bytes(path, content.getbuffer())
-    return hashlib.sha256(content.getbuffer()).hexdigest()
+def _class_names(images: ImageSet, plan: Plan) -> Iterator[str]:
+    for label in plan.classes.source_labels:  # one at a time: there may be millions
+        yield images.class_names.get(int(label), str(label))
 
 
 def _image_warnings(summary: Mapping[str, Any], stated: Property | None) -> list[str]:

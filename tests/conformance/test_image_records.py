@@ -70,12 +70,12 @@ def test_we_read_what_mxnet_packs_and_writes(mxnet, tmp_path_factory, records):
     rec = tmp_path_factory.getbasetemp() / "packed.rec"
     mxnet("write", rec=str(rec), payloads=mxnet("pack", records=as_hex(records)))
     with RecordFile(rec) as file:
-        found = read_image_records(file, file.record_offsets())
+        found, ends = read_image_records(file, file.record_offsets())
         assert [join_image(file, offset) for offset in found.offsets.tolist()] == [image for _, _, image in records]
         assert found.image_lengths.tolist() == [len(image) for _, _, image in records]
         assert found.num_labels.tolist() == [len(labels) if isinstance(labels, list) else 0 for labels, _, _ in records]
         assert found.labels.tolist() == [first_label(labels) for labels, _, _ in records]
-        assert found.ends.tolist() == [*found.offsets.tolist()[1:], file.num_bytes]
+        assert ends.tolist() == [*found.offsets.tolist(), file.num_bytes]
         for image_offset, (_, _, image) in zip(found.image_offsets.tolist(), records, strict=True):
             assert image_offset < 0 or rec.read_bytes()[image_offset : image_offset + len(image)] == image
 
@@ -94,7 +94,7 @@ def test_pictures_that_mxnet_encodes_come_out_as_they_were_packed(mxnet, tmp_pat
     )
     mxnet("write", rec=str(tmp_path / "train.rec"), payloads=payloads)
     with RecordFile(tmp_path / "train.rec") as file:
-        found = read_image_records(file, file.record_offsets())
+        found, _ = read_image_records(file, file.record_offsets())
         images = [join_image(file, offset) for offset in found.offsets.tolist()]
     assert found.labels.tolist() == [0, 1, 2, 3, 4]
     assert [image.hex() for image in images] == [image for *_, image in mxnet("unpack", payloads=payloads)]

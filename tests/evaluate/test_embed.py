@@ -1,16 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fr_eval.bins import read_bin, write_bin
 from fr_eval.embed import decode_bin, embed_bin
+from fr_eval.embedders.keras_model import wrap_keras
 from fr_eval.errors import BinError, ModelError
 from fr_eval.images import decode_image
-from fr_eval.models import Embedder
 
 
 @pytest.fixture(scope="module")
 def embedder(tiny_model):
-    return Embedder.from_model(tiny_model)
+    return wrap_keras(tiny_model)
 
 
 def test_a_bin_is_embedded_in_its_order_plain_and_mirrored(bin_path, embedder):
@@ -23,18 +25,15 @@ def test_a_bin_is_embedded_in_its_order_plain_and_mirrored(bin_path, embedder):
     assert embed_bin(bin_, embedder, mirror=False).mirrored is None
 
 
-def test_equal_images_are_embedded_once(tmp_path, images, embedder, monkeypatch):
+def test_equal_images_are_embedded_once(tmp_path, images, embedder):
     write_bin(tmp_path / "b.bin", [images[0], images[1], images[0], images[0]], [True, False])
     bin_ = read_bin(tmp_path / "b.bin")
     decoded = decode_bin(bin_, (16, 16))
     assert decoded.images.shape == (2, 16, 16, 3)
     assert decoded.inverse.tolist() == [0, 1, 0, 0]
     counts = []
-    embed = embedder.embed
-    monkeypatch.setattr(
-        embedder, "embed", lambda batch, **options: counts.append(len(batch)) or embed(batch, **options)
-    )
-    embed_bin(bin_, embedder, mirror=False)
+    counting = replace(embedder, forward=lambda batch: counts.append(len(batch)) or embedder.forward(batch))
+    embed_bin(bin_, counting, mirror=False)
     assert counts == [2]
 
 

@@ -5,15 +5,16 @@ import pytest
 
 from fr_eval.bins import read_bin, write_bin
 from fr_eval.embed import decode_bin, embed_bin
+from fr_eval.embedders.keras_model import wrap_keras
 from fr_eval.errors import ProtocolError
 from fr_eval.evaluate import evaluate_bin
-from fr_eval.models import Embedder, load_model
+from fr_eval.models import load_model
 from fr_eval.verification import verify
 
 
 @pytest.fixture(scope="module")
 def embedder(tiny_model):
-    return Embedder.from_model(tiny_model)
+    return wrap_keras(tiny_model)
 
 
 def test_a_result_holds_the_figures_and_where_they_come_from(bin_path, embedder):
@@ -39,7 +40,7 @@ def test_a_diverged_model_is_named(tiny_model, bin_path):
     model = keras.models.clone_model(tiny_model)
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     with pytest.raises(ProtocolError, match=r"NaN or infinite values in row 0 .* diverged"):
-        evaluate_bin(Embedder.from_model(model), read_bin(bin_path))
+        evaluate_bin(wrap_keras(model), read_bin(bin_path))
 
 
 @pytest.mark.shared

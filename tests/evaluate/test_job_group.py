@@ -5,7 +5,7 @@ from click.testing import CliRunner
 from fr_eval.job_group import JobGroup
 
 
-@click.command("measure", cls=JobGroup)
+@click.command("measure", cls=JobGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--model", required=True, help="The model.")
 @click.argument("bins", nargs=-1)
 def measure(model, bins):
@@ -36,6 +36,10 @@ def test_options_and_file_names_go_to_the_job():
 def test_the_name_of_a_command_goes_to_the_command():
     assert run("export", "m").output == "export m\n"
     assert "Usage: measure export [OPTIONS] MODEL" in run("export", "--help").output
+
+
+def test_a_command_takes_the_settings_of_the_job():
+    assert run("export", "-h").output == run("export", "--help").output
 
 
 def test_help_shows_both():

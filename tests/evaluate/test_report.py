@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fr_eval.hardest import find_hardest
-from fr_eval.job import Job, run_job
+from fr_eval.job import Job, ModelFile, run_job
 from fr_eval.plots import plot_histogram, plot_roc
 from fr_eval.report import render_report
 
@@ -19,7 +19,8 @@ def outcome(tiny_model_path, tmp_path_factory):
     write_bin(folder / "one.bin", *pairs)
     write_bin(folder / "two.bin", pairs[0][:12], pairs[1][:6])
     (folder / "broken.bin").write_bytes(b"<html>")
-    return run_job(Job(tiny_model_path, tuple(folder / f"{name}.bin" for name in ("one", "two", "broken")), pca=2))
+    bins = tuple(folder / f"{name}.bin" for name in ("one", "two", "broken"))
+    return run_job(Job((ModelFile(tiny_model_path), ModelFile(tiny_model_path, "127.5")), bins, pca=2))
 
 
 def _draw_pairs():
@@ -77,9 +78,19 @@ def test_identifiers_are_unique_and_references_meet_one(outcome):
 
 def test_the_page_says_what_was_measured(outcome):
     text = Page(render_report(outcome)).text
-    for words in (outcome.embedder.digest, outcome.job.command, "n/a", "optimistic", "Not measured", "PCA 2", "1e-06"):
+    for words in (
+        outcome.models[0].sha256,
+        outcome.models[1].label,
+        outcome.command,
+        "n/a",
+        "optimistic",
+        "Not measured",
+        "PCA 2",
+        "1e-06",
+    ):
         assert words in text
-    for result in outcome.results:
+    assert len(outcome.results) == 4
+    for result in outcome.results.values():
         assert result.sha256 in text
         assert str(result.path) in text
     for package in ("fr-toolkit", "keras", "numpy"):
@@ -97,7 +108,7 @@ def test_the_same_outcome_gives_the_same_page(outcome):
 
 
 def test_figures_follow_the_colour_of_the_page(outcome):
-    verification = outcome.results[0].verification
+    verification = next(iter(outcome.results.values())).verification
     for draw in (plot_roc, plot_histogram):
         svg = draw(verification, prefix="p")
         assert svg.startswith("<svg viewBox=")
@@ -108,7 +119,7 @@ def test_figures_follow_the_colour_of_the_page(outcome):
 
 
 def test_the_hardest_errors_are_the_worst_on_the_wrong_side(outcome):
-    verification, bin_ = outcome.results[0].verification, outcome.pairs[0]
+    verification, bin_ = next(iter(outcome.results.values())).verification, outcome.bins[0]
     rejected, accepted = find_hardest(verification, bin_, num_pairs=3)
     assert [len(rejected), len(accepted)] == [3, 3]  # noise: many errors of both kinds
     assert [pair.cosine for pair in rejected] == sorted(pair.cosine for pair in rejected)

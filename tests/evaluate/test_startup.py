@@ -1,6 +1,11 @@
 import subprocess
 import sys
 
+import pytest
+
+from fr_eval.errors import MissingPackageError
+from fr_eval.startup import import_extra
+
 CODE = """
 import sys
 sys.modules["tensorflow"] = None
@@ -23,3 +28,28 @@ def test_tensorflow_is_imported_without_its_chatter():
     code = "from fr_eval.startup import import_tensorflow; import_tensorflow(); import tensorflow; print(tensorflow.__name__)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.stdout, ended.stderr) == ("tensorflow\n", "")
+
+
+def test_a_missing_package_of_an_extra_is_said_with_the_extra():
+    assert import_extra("json.decoder", extra="onnx", purpose="").JSONDecoder
+    for name in ("no_such_package", "no_such_package.part"):
+        with pytest.raises(
+            MissingPackageError, match=r"^X needs no_such_package, .* pip install 'fr-toolkit\[onnx\]'$"
+        ):
+            import_extra(name, extra="onnx", purpose="X needs")
+
+
+def test_a_package_that_lacks_another_one_keeps_its_own_error(tmp_path, monkeypatch):
+    (tmp_path / "half_installed.py").write_text("import what_it_needs")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="what_it_needs"):
+        import_extra("half_installed", extra="onnx", purpose="")
+
+
+@pytest.mark.parametrize(
+    ("ending", "shown"), [("pass", ""), ("raise OSError", "chatter\n"), ("import no_such_package", "")]
+)
+def test_what_is_written_below_python_is_held_back_unless_it_fails(ending, shown):
+    code = "import contextlib, os\nfrom fr_eval.startup import hold_stderr\n"
+    code += f"with contextlib.suppress(Exception), hold_stderr():\n    os.write(2, b'chatter\\n')\n    {ending}"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == shown

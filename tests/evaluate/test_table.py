@@ -1,11 +1,15 @@
 from fr_eval.folds import TenFold
-from fr_eval.table import format_accuracy, format_rate, format_table
+from fr_eval.table import format_accuracy, format_markdown_table, format_rate, format_table
 
 
 def test_columns_are_aligned():
     assert format_table(["name", "n"], [["a", "10"], ["longer", "5"]]) == "\n".join(
         ["name     n", "------  --", "a       10", "longer   5"]
     )
+
+
+def test_markdown_escapes_what_would_end_a_cell():
+    assert format_markdown_table(["name", "n"], [["a|b", "10"]]) == "| name | n |\n| :-- | --: |\n| a\\|b | 10 |"
 
 
 def test_figures_have_units_and_missing_ones_are_marked():

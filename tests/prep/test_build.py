@@ -2,10 +2,6 @@ import collections
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -13,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fr_prep import build as build_module
+from fr_prep import source_states
 from fr_prep.build import BuildSettings, build_dataset, plan_dataset
 from fr_prep.errors import DamagedRecordError, OutputError, PrepError, SourceError
 from fr_prep.manifest import read_manifest
@@ -173,107 +170,48 @@ def test_settings_check_themselves(options, message):
         BuildSettings(**options)
 
 
-# Interrupted, killed, and short of space.
-
-
-def start(script, source, out, *options):
-    command = [script, "rec2tfrecord", str(source), str(out), "--shards", "40", "--seed", "1", "--quiet", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+# Interrupted; tests/prep/crashes has it killed, short of space and disturbed.
 
 
 @pytest.fixture(scope="module")
 def large_set(make_set, tmp_path_factory):
-    """Large enough to be killed in the middle of it, with the bytes that an uninterrupted conversion gives."""
+    """With the bytes that an uninterrupted conversion gives."""
     folder = tmp_path_factory.mktemp("large")
     make_set(folder / "set", num_classes=60, images_per_class=100)
     build(folder / "set", folder / "whole", num_shards=40)
     return folder
 
 
-def test_killed_at_any_moment_a_conversion_resumes_to_the_same_bytes(large_set, script, digest_files, tmp_path):
-    expected = digest_files(large_set / "whole")
-    rng, unfinished = random.Random(1), 0
-    for attempt in range(12):
-        out = tmp_path / f"out{attempt}"
-        process = start(script, large_set / "set", out, "--workers", "2")
-        time.sleep(rng.uniform(0.1, 0.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=20)
-        if not (out / "manifest.json").exists() or (out / "conversion.incomplete").exists():
-            unfinished += 1
-            kept = {path.name: path.stat().st_ino for path in out.glob("conversion.incomplete/*-of-00040")}
-            resumed = start(script, large_set / "set", out, "--resume")
-            assert resumed.wait(timeout=60) == 0, resumed.stderr.read()
-            for name, inode in kept.items():
-                assert (out / name).stat().st_ino == inode, f"{name} was written again"
-        assert digest_files(out) == expected
-    assert unfinished >= 3
+def interrupted(large_set, out):
+    """Leaves what a conversion leaves that is interrupted when all shards are there."""
 
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
 
-def test_workers_end_with_a_killed_parent(large_set, script, tmp_path):
-    import psutil
-
-    process = start(script, large_set / "set", tmp_path / "out", "--workers", "2")
-    workers = []
-    deadline = time.monotonic() + 10
-    while not workers and time.monotonic() < deadline:
-        workers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=20)
-    _, alive = psutil.wait_procs(workers, timeout=5)
-    assert workers
-    assert not alive
-
-
-def test_a_killed_worker_is_reported_and_the_rest_is_kept(large_set, script, digest_files, tmp_path):
-    import psutil
-
-    process = start(script, large_set / "set", tmp_path / "out", "--workers", "2")
-    parent = psutil.Process(process.pid)
-    deadline = time.monotonic() + 10
-    while not (workers := parent.children()) and time.monotonic() < deadline:
-        pass
-    workers[0].kill()
-    assert process.wait(timeout=30) == 1
-    assert "worker process died" in process.stderr.read()
-    resumed = start(script, large_set / "set", tmp_path / "out", "--resume")
-    assert resumed.wait(timeout=60) == 0
-    assert digest_files(tmp_path / "out") == digest_files(large_set / "whole")
-
-
-def test_ctrl_c_ends_in_good_order_and_resume_goes_on(large_set, script, digest_files, tmp_path):
-    process = start(script, large_set / "set", tmp_path / "out", "--workers", "2")
-    deadline = time.monotonic() + 10
-    while not list(tmp_path.glob("out/conversion.incomplete/*-of-00040")) and time.monotonic() < deadline:
-        pass
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 130
-    assert "--resume" in process.stderr.read()
-    assert not list(tmp_path.rglob("*-of-00040.incomplete"))
-    assert start(script, large_set / "set", tmp_path / "out", "--resume").wait(timeout=60) == 0
-    assert digest_files(tmp_path / "out") == digest_files(large_set / "whole")
-
-
-def interrupted(large_set, script, out):
-    process = start(script, large_set / "set", out, "--workers", "1")
-    deadline = time.monotonic() + 10
-    while not list(out.glob("conversion.incomplete/*-of-00040")) and time.monotonic() < deadline:
-        pass
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build_module, "write_tables", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build(large_set / "set", out, num_shards=40)
 
 
 @pytest.mark.parametrize(
     ("options", "message"), [({"seed": 2}, "seed was 1 and is 2"), ({"name": "x"}, "name was 'faces' and is 'x'")]
 )
-def test_resume_refuses_other_arguments_and_names_them(large_set, script, tmp_path, options, message):
-    interrupted(large_set, script, tmp_path / "out")
+def test_resume_refuses_other_arguments_and_names_them(large_set, tmp_path, options, message):
+    interrupted(large_set, tmp_path / "out")
     with pytest.raises(OutputError, match=message):
         build(large_set / "set", tmp_path / "out", resume=True, **{"num_shards": 40, **options})
 
 
-def test_an_unfinished_folder_is_not_taken_for_a_new_one_or_a_finished_one(large_set, script, run_prep, tmp_path):
-    interrupted(large_set, script, tmp_path / "out")
+def test_resume_refuses_what_another_version_began(large_set, monkeypatch, tmp_path):
+    interrupted(large_set, tmp_path / "out")
+    monkeypatch.setattr(source_states, "tool_version", lambda: "0.0")
+    with pytest.raises(OutputError, match=r"tool version was '.+' and is '0\.0'"):
+        build(large_set / "set", tmp_path / "out", resume=True, num_shards=40)
+
+
+def test_an_unfinished_folder_is_not_taken_for_a_new_one_or_a_finished_one(large_set, run_prep, tmp_path):
+    interrupted(large_set, tmp_path / "out")
     with pytest.raises(OutputError, match="--resume"):
         build(large_set / "set", tmp_path / "out", num_shards=40)
     ended = run_prep("verify", tmp_path / "out")
@@ -281,8 +219,8 @@ def test_an_unfinished_folder_is_not_taken_for_a_new_one_or_a_finished_one(large
     assert "unfinished" in ended.stderr
 
 
-def test_a_damaged_finished_shard_is_written_again_on_resume(large_set, script, digest_files, tmp_path):
-    interrupted(large_set, script, tmp_path / "out")
+def test_a_damaged_finished_shard_is_written_again_on_resume(large_set, digest_files, tmp_path):
+    interrupted(large_set, tmp_path / "out")
     shard = next((tmp_path / "out").glob("conversion.incomplete/*-of-00040"))
     content = bytearray(shard.read_bytes())
     content[100] ^= 1
@@ -314,33 +252,6 @@ def test_a_run_killed_while_it_published_is_finished_by_resume(large_set, digest
     build(large_set / "set", tmp_path / "out", resume=True, num_shards=40)
     assert digest_files(tmp_path / "out") == digest_files(large_set / "whole")
     assert inodes == {name: (tmp_path / "out" / name).stat().st_ino for name in inodes}
-
-
-def test_two_writers_on_one_folder_are_told_apart(large_set, script, tmp_path):
-    first = start(script, large_set / "set", tmp_path / "out", "--workers", "1")
-    deadline = time.monotonic() + 10
-    while not (tmp_path / "out" / "conversion.incomplete").exists() and time.monotonic() < deadline:
-        pass
-    with pytest.raises(OutputError, match="another process"):
-        build(large_set / "set", tmp_path / "out", num_shards=40)
-    assert first.wait(timeout=60) == 0
-
-
-def test_a_full_disk_is_said_and_resume_finishes(large_set, script, digest_files, tmp_path):
-    """The quota is a limit on the size of files: a write beyond it fails as on a full disk."""
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)); from fr_prep.cli import main; main()"
-    )
-    command = [sys.executable, "-c", code, "rec2tfrecord", str(large_set / "set"), str(tmp_path / "out")]
-    command += ["--shards", "40", "--seed", "1", "--quiet", "--workers", "2"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 1
-    assert "cannot be written: File too large" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert not list((tmp_path / "out").rglob("*-of-00040*"))
-    build(large_set / "set", tmp_path / "out", resume=True, num_shards=40)
-    assert digest_files(tmp_path / "out") == digest_files(large_set / "whole")
 
 
 def test_mutated_sources_give_their_records_or_an_error(make_set, read_faces, tmp_path):

@@ -111,6 +111,12 @@ def test_what_holds_no_class_folder_is_refused(tmp_path):
         list_class_folders(tmp_path / "flat")
 
 
+def test_the_table_of_rec2jpeg_is_passed_over_beside_class_folders_only(tmp_path):
+    write(tmp_path, "0/1.jpg", "0/images.csv", "images.csv", "others.csv")
+    listing = list_class_folders(tmp_path)
+    assert (listing.beside, list(listing.names)) == (("others.csv",), ["0/1.jpg", "0/images.csv"])
+
+
 def test_an_unfinished_tree_of_rec2jpeg_is_refused(tmp_path):
     write(tmp_path, "0/1.jpg", "conversion.incomplete/1/2.jpg")
     with pytest.raises(SourceError, match=r"is unfinished, conversion\.incomplete is there"):

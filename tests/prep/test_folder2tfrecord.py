@@ -70,7 +70,7 @@ def test_a_source_that_is_none_is_a_failure(run_prep, made):
 def test_unseen_people_are_set_apart_with_a_bin_of_their_own(run_prep, made):
     options = ("--split-by", "identity", "--validation-fraction", "0.5", "--verification-pairs", "20")
     planned = run_prep("folder2tfrecord", "people", "out", *options, "--dry-run", cwd=made)
-    assert "20 pairs of the validation split" in planned.stdout
+    assert "20 pairs in a verification bin" in planned.stdout
     ended = run_prep("folder2tfrecord", "people", "out", *options, cwd=made)
     assert "20 pairs in faces-validation.bin" in ended.stdout
     assert "fr-train --shards out --bins out/faces-validation.bin" in ended.stdout
@@ -95,7 +95,10 @@ def test_the_way_to_class_folders_and_back_keeps_every_byte(run_prep, made, make
     truth = make_set(made / "set", labels=[10, 11, 25])
     assert run_prep("rec2jpeg", "set", "images", cwd=made).returncode == 0
     ended = run_prep("folder2tfrecord", "images", "out", "--shards", "2", cwd=made)
-    assert ended.returncode == 0, ended.stderr
+    assert (ended.returncode, ended.stderr) == (
+        0,
+        "",
+    )  # also of images.csv, which stands beside the folders, nothing is said
     names = [line.split(",")[2] for line in (made / "out" / "classes.csv").read_text().splitlines()[1:]]
     found = sorted(
         (int(names[face.label]), face.image)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_prep.labels import index_classes
+from fr_prep.labels import count_labels, index_classes
 
 
 @given(
@@ -33,3 +33,10 @@ def test_dropped_classes_leave_no_gap() -> None:
     index, dense = index_classes(np.array([1, 2, 2, 3, 3, 4]), min_images=2)
     assert index.source_labels.tolist() == [2, 3]
     assert dense.tolist() == [-1, 0, 0, 1, 1, -1]
+
+
+@given(labels=st.lists(st.integers(-(2**62), 2**62) | st.integers(-5, 5), min_size=1, max_size=60))
+def test_counted_labels_are_those_of_a_plain_count(labels: list[int]) -> None:
+    found, counts = count_labels(np.array(labels, dtype=np.int64))
+    assert found.tolist() == sorted(set(labels))
+    assert counts.tolist() == [labels.count(label) for label in sorted(set(labels))]

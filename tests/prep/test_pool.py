@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import struct
 import sys
 import threading
 import time
@@ -10,6 +11,8 @@ import pytest
 
 from fr_prep.errors import SourceError, WorkerError
 from fr_prep.pool import WorkerPool, default_workers, run_tasks
+
+DIED = r"worker process died .* Try again, with fewer --workers"
 
 
 def square(number):
@@ -22,6 +25,15 @@ def fail(message):
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_in_the_middle_of_a_result():
+    """Leaves what a worker leaves in the pipe that is killed while it writes a long result: the length, and a part."""
+    frame = sys._getframe()
+    while "result_queue" not in frame.f_locals:
+        frame = frame.f_back
+    os.write(frame.f_locals["result_queue"]._writer.fileno(), struct.pack("!i", 1000) + bytes(10))
+    die()
 
 
 def wait_for(path):
@@ -55,7 +67,7 @@ def test_an_error_of_a_task_is_raised_as_it_is(workers):
 
 def test_a_dead_worker_is_reported_and_nothing_hangs():
     begun = time.monotonic()
-    with pytest.raises(WorkerError, match="--resume"):
+    with pytest.raises(WorkerError, match=DIED):
         dict(run_tasks([partial(square, 1), die, *[partial(square, 2)] * 50], num_workers=2))
     assert time.monotonic() - begun < 10
 
@@ -63,23 +75,40 @@ def test_a_dead_worker_is_reported_and_nothing_hangs():
 @pytest.mark.parametrize("leave", [os._exit, sys.exit])
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_worker_that_ends_without_a_result_is_reported(leave, code):
-    with pytest.raises(WorkerError, match="--resume"):
+    with pytest.raises(WorkerError, match=DIED):
         dict(run_tasks([partial(square, 1), partial(leave, code), *[partial(square, 2)] * 50], num_workers=2))
 
 
 def test_a_worker_that_dies_while_its_task_is_awaited_is_reported():
     with WorkerPool(2) as pool:
         wait_for_death = pool.submit(die)
-        with pytest.raises(WorkerError, match="--resume"):
+        with pytest.raises(WorkerError, match=DIED):
             wait_for_death()
-        with pytest.raises(WorkerError, match="--resume"):
+        with pytest.raises(WorkerError, match=DIED):
             pool.submit(partial(square, 2))
 
 
 def test_a_worker_that_dies_with_more_in_its_queue_than_a_pipe_holds_is_reported():
     large = bytes(4 << 20)
-    with pytest.raises(WorkerError, match="--resume"):
+    with pytest.raises(WorkerError, match=DIED):
         dict(run_tasks([die, *[partial(len, large)] * 20], num_workers=2))
+
+
+@pytest.mark.parametrize("num_others", [0, 50])
+def test_a_worker_that_dies_in_the_middle_of_a_result_is_reported(num_others):
+    """The library then waits for the rest of it."""
+    begun = time.monotonic()
+    with pytest.raises(WorkerError, match=DIED):
+        dict(run_tasks([die_in_the_middle_of_a_result, *[partial(square, 2)] * num_others], num_workers=2))
+    assert time.monotonic() - begun < 10
+    assert not multiprocessing.active_children()
+
+
+def test_what_can_be_gone_on_with_is_gone_on_with_after_a_death():
+    with pytest.raises(
+        WorkerError, match=r"died .* What was finished is kept: go on with --resume, with fewer --workers"
+    ):
+        dict(run_tasks([die], num_workers=2, resumable=True))
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -139,6 +168,21 @@ def test_tasks_are_taken_as_they_are_needed():
     next(results)
     assert len(taken) < 10
     results.close()
+
+
+def test_while_workers_are_waited_for_something_else_goes_on(tmp_path):
+    looks = []
+
+    def look():
+        looks.append(1)
+        if len(looks) == 3:
+            (tmp_path / "end").touch()
+
+    assert list(WorkerPool(1).run([partial(square, 2)], meanwhile=look)) == [(0, 4)]
+    assert not looks
+    with WorkerPool(2) as pool:
+        assert list(pool.run([partial(wait_for, tmp_path / "end")], meanwhile=look)) == [(0, None)]
+    assert len(looks) >= 3
 
 
 def test_no_task_is_no_result():

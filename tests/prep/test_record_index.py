@@ -106,3 +106,15 @@ def test_a_negative_key_is_refused(scratch: Path, text: bytes) -> None:
 def test_numbers_that_are_not_two_a_line_are_refused(scratch: Path, text: bytes) -> None:
     with pytest.raises(SourceError):
         read(scratch, text)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 5, 6, 7, 1 << 20])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_large_index_is_read_in_blocks_of_whole_lines(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int, end: bytes
+) -> None:
+    monkeypatch.setattr("fr_prep.sources.record_index.BLOCK_BYTES", block_bytes)
+    lines = [b"%d\t%d" % (key, 40 * key) for key in range(1, 120)]
+    assert read(scratch, end.join(lines)) == [(key, 40 * key) for key in range(1, 120)]
+    with pytest.raises(SourceError, match="line 118: expected `key TAB byte-offset`, received b'118'"):
+        read(scratch, end.join([*lines[:117], b"118", lines[118]]))

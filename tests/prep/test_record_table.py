@@ -1,5 +1,7 @@
 """The record table of a data set."""
 
+import hashlib
+import io
 import json
 import random
 from contextlib import suppress
@@ -8,9 +10,9 @@ import numpy as np
 import pytest
 
 from fr_prep.build import BuildSettings, build_dataset
-from fr_prep.errors import ShardError, SourceError
+from fr_prep.errors import OutputError, ShardError, SourceError
 from fr_prep.plan import PlanSettings
-from fr_prep.record_table import RECORDS_FILE, read_record_table
+from fr_prep.record_table import RECORDS_FILE, RecordTableWriter, read_record_table
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.record_set import RecordSetSource
 from fr_prep.sources.shard_folder import ShardFolderSource
@@ -96,7 +98,25 @@ def test_a_table_that_names_what_is_not_there_is_refused_as_a_source(shards, col
 
 
 def test_the_manifest_has_the_digest_of_the_table(shards):
-    import hashlib
-
     stated = json.loads((shards / "manifest.json").read_text())["record_table"]
     assert stated == {"file": RECORDS_FILE, "sha256": hashlib.sha256((shards / RECORDS_FILE).read_bytes()).hexdigest()}
+
+
+def test_the_table_has_the_bytes_that_numpy_saves(shards):
+    saved = io.BytesIO()
+    np.save(saved, read_record_table(shards, 12))
+    assert (shards / RECORDS_FILE).read_bytes() == saved.getvalue()
+
+
+def test_a_table_that_is_not_finished_is_not_there(tmp_path):
+    with pytest.raises(KeyboardInterrupt), RecordTableWriter(tmp_path, 12):
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == [f"{RECORDS_FILE}.incomplete"]
+
+
+def test_a_table_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"gone/records\.npy.*cannot be written: No such file"),
+        RecordTableWriter(tmp_path / "gone", 12),
+    ):
+        pass

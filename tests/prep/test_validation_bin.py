@@ -13,7 +13,9 @@ from fr_prep.checks.verify import verify_dataset
 from fr_prep.errors import ShardError, SourceError
 from fr_prep.manifest import read_manifest
 from fr_prep.plan import PlanSettings
+from fr_prep.sources.merged import MergedSource
 from fr_prep.sources.record_set import RecordSetSource
+from fr_prep.sources.rewritten import RewrittenSource
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 
@@ -84,6 +86,79 @@ def test_a_set_without_one_replaces_it(made, tmp_path):
     manifest = build(made, tmp_path / "out", overwrite=True, verification_pairs=0)
     assert "verification_bin" not in manifest.content
     assert not (tmp_path / "out" / "faces-validation.bin").exists()
+
+
+def convert(source, out, **options):
+    chosen = {"validation_fraction": 0, "split_by": "image", "verification_pairs": 0}
+    return build_dataset(source, out, settings=settings(**{**chosen, **options}))
+
+
+@pytest.mark.parametrize("split", ["keep", "train"])
+def test_it_goes_along_when_the_set_is_rewritten(made, digest_files, tmp_path, split):
+    entry = build(made, tmp_path / "out").content["verification_bin"]
+    source = RewrittenSource(tmp_path / "out", split=split)
+    assert convert(source, tmp_path / "again").content["verification_bin"] == entry
+    assert digest_files(tmp_path / "again")[entry["file"]] == digest_files(tmp_path / "out")[entry["file"]]
+    verify_dataset(tmp_path / "again", quiet=True)
+    num_bytes = plan_dataset(source, settings(validation_fraction=0, split_by="image", verification_pairs=0)).num_bytes
+    assert num_bytes >= sum(path.stat().st_size for path in (tmp_path / "again").glob("faces-*"))
+
+
+def test_one_that_goes_along_is_written_again_when_an_interrupted_rewrite_goes_on(
+    made, digest_files, monkeypatch, tmp_path
+):
+    build(made, tmp_path / "out")
+    source = RewrittenSource(tmp_path / "out")
+    convert(source, tmp_path / "whole")
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build_module, "write_tables", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, tmp_path / "again")
+    monkeypatch.undo()
+    convert(source, tmp_path / "again", resume=True)
+    assert digest_files(tmp_path / "again") == digest_files(tmp_path / "whole")
+
+
+def test_a_damaged_one_does_not_go_along(made, tmp_path):
+    build(made, tmp_path / "out")
+    with (tmp_path / "out" / "faces-validation.bin").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(SourceError, match=r"faces-validation\.bin: expected SHA-256 "):
+        convert(RewrittenSource(tmp_path / "out"), tmp_path / "again")
+    assert not (tmp_path / "again" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("split", ["pool", "validation"])
+def test_it_is_left_out_where_people_in_it_may_be_trained_on_and_that_is_said(made, tmp_path, split):
+    build(made, tmp_path / "out")
+    content = convert(RewrittenSource(tmp_path / "out", split=split), tmp_path / "again").content
+    assert "verification_bin" not in content
+    assert "faces-validation.bin is left out: people in it may be trained on now." in content["warnings"]
+
+
+def test_a_new_one_takes_its_place(made, tmp_path):
+    entry = build(made, tmp_path / "out").content["verification_bin"]
+    content = build_dataset(
+        RewrittenSource(tmp_path / "out", split="pool"), tmp_path / "again", settings=settings(seed=2)
+    ).content
+    assert content["verification_bin"]["num_pairs"] == 40
+    assert content["verification_bin"]["sha256"] != entry["sha256"]
+
+
+def test_a_merged_set_has_none_and_says_which_were_left_out(made, tmp_path):
+    build(made, tmp_path / "a")
+    convert(RecordSetSource(made.folder), tmp_path / "b")
+    content = convert(MergedSource((tmp_path / "a", tmp_path / "b")), tmp_path / "ab").content
+    assert "verification_bin" not in content
+    assert (
+        "Verification bins are left out, since people in them may be in another set: "
+        f"{tmp_path / 'a' / 'faces-validation.bin'}."
+    ) in content["warnings"]
+    content = convert(MergedSource((tmp_path / "b", tmp_path / "ab")), tmp_path / "none").content
+    assert not any("left out" in warning for warning in content["warnings"])
 
 
 def test_verify_finds_a_flipped_byte_of_it(made, tmp_path):

@@ -85,8 +85,9 @@ def test_the_command_has_help_with_an_example():
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--augment", "brigthness=0.5"], 2, "expected one of crop"),
-        (["--augment", "brightness"], 2, "brightness: expected a number, received ''"),
+        (["--augment", "brigthness=0.5"], 2, "Did you mean augment.brightness"),
+        (["--augment", "brightness="], 2, "augment.brightness: expected a number, received ''"),
+        (["--augment", "brightness"], 2, "augment.preset: expected one of none, light, strong"),
         (["--augment", "brightness=2"], 2, "augment.brightness: expected a number from 0 to 1, received 2.0"),
         (["--images-per-class", "7"], 2, "batch_size: expected a multiple of images_per_class"),
         (["--batch-size", "61"], 1, "Choose a smaller batch size"),

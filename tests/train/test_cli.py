@@ -53,7 +53,7 @@ def test_a_run_by_command_says_where_everything_is(shards, tmp_path):
         (["--shards", "nothing"], 2, "--out"),
         (["--shards", "nothing", "--out", "run"], 1, "nothing: expected a folder of shards"),
         (["--shards", "x", "--out", "run", "--set", "epoch=3"], 2, "Did you mean epochs"),
-        (["--shards", "x", "--out", "run", "--config", "nothing"], 2, "one of demo, lfw-cpu"),
+        (["--shards", "x", "--out", "run", "--config", "nothing"], 2, "one of demo, finetune, lfw-cpu"),
         (["--shards", "x", "--out", "run", "--epochs", "-1"], 2, "--epochs"),
         (["--resume", "--out", "run"], 1, "no run to resume"),
         (["--resume", "--out", "run", "--config", "demo"], 2, "--resume goes on with the config of the run"),
@@ -65,6 +65,18 @@ def test_a_failure_is_one_line_with_its_code(tmp_path, arguments, code, message)
     assert ended.returncode == code, ended.stderr
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_common_choices_are_options_and_hold_for_each_phase(tmp_path):
+    (tmp_path / "two.toml").write_text("batch_size = 12\n[[phases]]\n[[phases]]\nepochs = 1\n")
+    options = "--xla --ema 0.99 --checkpoint-steps 7 --images-per-class 3 --augment light --augment jpeg=0.3"
+    options += " --model some.keras --scaling 128 --config two.toml --shards nothing --out run"
+    assert fr_train(*options.split(), cwd=tmp_path).returncode == 1  # for there are no shards
+    config = tomllib.loads((tmp_path / "run/config.toml").read_text())
+    assert (config["xla"], config["ema"], config["checkpoint_steps"]) == (True, 0.99, 7)
+    assert (config["augment"]["crop"], config["augment"]["jpeg"]) == (0.2, 0.3)
+    assert (config["model"]["file"], config["model"]["scaling"]) == (str(tmp_path / "some.keras"), "128")
+    assert [phase["images_per_class"] for phase in config["phases"]] == [3, 3]
 
 
 def test_a_refused_bin_is_said_before_training(shards, tmp_path):

@@ -1,9 +1,18 @@
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from fr_train.augment.settings import AugmentSettings
 from fr_train.config import Config
-from fr_train.config_file import dump_config, find_config, load_config, parse_config, parse_override
+from fr_train.config_file import (
+    dump_config,
+    find_config,
+    load_config,
+    parse_augment,
+    parse_config,
+    parse_override,
+)
 from fr_train.errors import ConfigError
 from fr_train.losses.registry import build_loss, build_losses
 
@@ -42,6 +51,9 @@ def test_a_saved_config_is_read_back_as_it_was(path, tmp_path):
         ({"image_size": [112]}, "image_size"),
         ({"loss": {"margin": 3}}, r"loss\.name"),
         ({"model": {"dropout": 1.0}}, r"model\.dropout"),
+        ({"mine_classes": 1}, "mine_classes: expected 2 or more, received 1"),
+        ({"steps_per_epoch": -1}, "steps_per_epoch: expected 0 or more"),
+        ({"augment": {"preset": "loud"}}, r"augment\.preset: expected one of none, light, strong, received 'loud'"),
     ],
 )
 def test_a_config_that_cannot_be_is_refused_by_its_key(values, message):
@@ -55,6 +67,36 @@ def test_overrides_come_on_top_and_a_new_loss_forgets_the_old_options():
     assert (config.epochs, config.model.width, dict(config.phases[0].loss)) == (3, 0.5, {"name": "arcface"})
     config = parse_config(values, overrides={("loss", "name"): "cosface", ("loss", "scale"): 32.0})
     assert dict(config.phases[0].loss) == {"name": "cosface", "margin": 0.2, "scale": 32.0}
+
+
+def test_what_stands_outside_of_phases_holds_for_each_that_does_not_say_otherwise():
+    values = {"images_per_class": 4, "freeze": ["head"], "phases": [{"images_per_class": 2}, {"freeze": []}]}
+    config = parse_config(values, overrides={("steps_per_epoch",): 7})
+    found = [(phase.images_per_class, phase.freeze, phase.steps_per_epoch) for phase in config.phases]
+    assert found == [(2, ("head",), 7), (4, (), 7)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["light"], {"crop": 0.2, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2}),
+        (["none"], {}),
+        (["gray=0.5"], {"jpeg": 0.9, "gray": 0.5}),  # beside what the file says
+        (
+            ["strong", "gray=0.5", "light", "crop=0.1"],
+            {"crop": 0.1, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
+        ),
+    ],
+)
+def test_augmentations_are_chosen_by_preset_and_key(texts, expected):
+    config = parse_config({"augment": {"jpeg": 0.9}}, overrides=parse_augment(texts))
+    assert config.augment == AugmentSettings(**expected)
+
+
+def test_a_preset_may_stand_in_a_file_with_keys_on_top():
+    config = parse_config({"augment": {"preset": "light", "crop": 0.0}})
+    assert config.augment == AugmentSettings(brightness=0.2, contrast=0.2, saturation=0.2)
+    assert parse_config(tomllib.loads(dump_config(config))) == config
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,19 @@ def test_the_cosine_restarts_with_periods_that_grow(factor):
     assert [received[start] for start in starts] == pytest.approx([0.1] * len(starts), rel=1e-3)
 
 
+def test_an_epoch_of_another_length_is_stretched_so_that_the_next_begins_where_it_would_have():
+    config = ScheduleConfig(name="step", step_epochs=(1, 2.5), step_factor=0.1, warmup_epochs=0.5)
+    schedule = Schedule(config, peak=0.1, steps_per_epoch=10, epochs=4)
+    received, step = [], 0
+    for epoch, num_steps in enumerate((20, 4, 10, 2)):
+        schedule.begin_epoch(epoch, step=step, num_steps=num_steps)
+        received.append([float(schedule(step + number)) for number in range(num_steps)])
+        step += num_steps
+    rising = [0.02 + 0.01 * number for number in range(8)]
+    assert received[0] == pytest.approx(rising + [0.1] * 12)
+    assert received[1:] == [pytest.approx(rates) for rates in ([0.01] * 4, [0.01] * 5 + [0.001] * 5, [0.001] * 2)]
+
+
 def test_a_factor_shrinks_any_rate_and_survives_serialisation():
     schedule = Schedule(ScheduleConfig(name="step", step_epochs=(1.0,)), peak=0.1, steps_per_epoch=10, epochs=2)
     schedule.factor.assign(0.5)

@@ -20,8 +20,9 @@ def test_a_new_run_saves_its_config_and_an_old_one_is_replaced_only_when_asked(t
     run.start(config, overwrite=False)
     assert run.read_config() == config
     run.write_history([{"epoch": 1}])
+    run.centers.touch()
     (run.path / "notes.txt").write_text("mine")
-    with pytest.raises(RunFolderError, match=r"\(history\.csv\).*--overwrite"):
+    with pytest.raises(RunFolderError, match=r"\(centers\.npy, history\.csv\).*--overwrite"):
         run.start(config, overwrite=False)
     run.start(config, overwrite=True)
     assert sorted(path.name for path in run.path.iterdir()) == ["config.toml", "notes.txt"]

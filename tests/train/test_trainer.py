@@ -242,6 +242,104 @@ def test_triplets_are_found_in_balanced_batches(shards, tmp_path):
         train(other, start(tmp_path / "other", other), quiet=True)
 
 
+def test_triplets_are_mined_anew_each_epoch_and_the_rate_follows_the_epochs_however_many_steps_they_have(
+    shards, tmp_path, capsys
+):
+    phase = {"epochs": 4, "loss": {"name": "triplet_offline", "margin": 0.6}, "mine_classes": 4, "mine_images": 5}
+    config = config_of(shards, batch_size=6, phases=[phase], optimizer={"name": "adamw", "learning_rate": 2e-4})
+    history = train(config, start(tmp_path / "run", config)).history
+    lines = [
+        line for line in capsys.readouterr().err.splitlines() if line.startswith("Epoch ") and "triplets of" in line
+    ]
+    found = [int(line.split()[2]) for line in lines]
+    assert len(found) == 4
+    assert all("triplets of 40 pairs" in line for line in lines)
+    assert np.diff([0, *(row["step"] for row in history)]).tolist() == [number // 2 for number in found]
+    assert len(set(found)) > 1
+    rates = [2e-4 * (1 + np.cos(np.pi * epoch / 4)) / 2 for epoch in (1, 2, 3, 4)]
+    np.testing.assert_allclose([row["learning_rate"] for row in history], rates, rtol=1e-4, atol=1e-9)
+
+
+def test_mined_triplets_go_together_with_a_head(shards, tmp_path):
+    loss = {"name": "arcface+triplet_offline", "arcface": {"scale": 16.0}, "triplet_offline": {"margin": 1.0}}
+    phase = {"epochs": 2, "loss": loss, "mine_classes": 5, "mine_images": 6}
+    config = config_of(shards, batch_size=12, phases=[phase], optimizer={"name": "adamw", "learning_rate": 1e-3})
+    history = train(config, start(tmp_path / "run", config), quiet=True).history
+    assert history[-1]["accuracy"] > history[0]["accuracy"] > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 10}, "batch_size: expected a multiple of 3, for the triplets of triplet_offline, received 10"),
+        ({"images_per_class": 3}, "images_per_class: expected 0, since triplet_offline mines its batches"),
+        (
+            {"mine_classes": 2, "mine_images": 2},
+            "mine_classes, mine_images: expected pairs for a batch of 4 .* '2 pairs'",
+        ),
+    ],
+)
+def test_a_config_whose_triplets_cannot_be_mined_is_refused(shards, tmp_path, values, message):
+    config = config_of(shards, **{"batch_size": 12, "loss": {"name": "triplet_offline"}, **values})
+    with pytest.raises(ConfigError, match=message):
+        train(config, start(tmp_path / "run", config), quiet=True)
+
+
+def test_an_epoch_of_balanced_batches_has_the_steps_that_are_wished(shards, tmp_path):
+    phase = {"epochs": 2, "images_per_class": 5, "steps_per_epoch": 3}
+    config = config_of(shards, phases=[phase])
+    history = train(config, start(tmp_path / "run", config), quiet=True).history
+    assert [row["step"] for row in history] == [3, 6]
+
+
+def test_the_rate_of_the_history_is_that_of_the_schedule_also_where_gradients_are_accumulated(shards, tmp_path):
+    optimizer = {"name": "adamw", "learning_rate": 1e-3, "accumulate_steps": 3}
+    config = config_of(shards, epochs=2, optimizer=optimizer)
+    history = train(config, start(tmp_path / "run", config), quiet=True).history
+    np.testing.assert_allclose([row["learning_rate"] for row in history], [5e-4, 0.0], rtol=1e-5, atol=1e-9)
+
+
+def test_a_weight_normalised_network_is_saved_as_a_plain_one_and_goes_on_from_its_own_weights(shards, tmp_path):
+    config = config_of(shards, epochs=1, model={**VALUES["model"], "weight_normalized": True})
+    run = start(tmp_path / "run", config)
+    train(config, run, quiet=True)
+    dense = keras.saving.load_model(run.last).get_layer("embedding")
+    assert type(dense) is keras.layers.Dense
+    arrays = {name.split("/")[-1]: array for name, array in read_checkpoint(run.checkpoints).arrays.items()}
+    kernel = arrays["g"] * arrays["v"] / np.linalg.norm(arrays["v"], axis=0)
+    np.testing.assert_allclose(np.asarray(dense.kernel), kernel, rtol=1e-5)
+    longer = run.read_config({("epochs",): 2})
+    assert len(train(longer, run, resume=True, force=True, quiet=True).history) == 2
+
+
+def test_centers_go_out_of_a_run_and_into_another_and_on_to_its_next_phase(shards, tmp_path):
+    config = config_of(shards, epochs=1, loss={"name": "center+cosface"})
+    run = start(tmp_path / "run", config)
+    train(config, run, quiet=True)
+    centers = np.load(run.centers)
+    assert (centers.shape, centers.dtype) == ((5, 16), np.float32)
+    (held,) = [array for name, array in read_checkpoint(run.checkpoints).arrays.items() if name.endswith("centers")]
+    np.testing.assert_array_equal(centers, held)
+    phases = [
+        {"epochs": 1, "loss": {"name": f"center+{name}", "center": {"alpha": 0.0}}} for name in ("cosface", "arcface")
+    ]
+    config = config_of(shards, phases=phases, start_centers=str(run.centers))
+    other = start(tmp_path / "other", config)
+    train(config, other, quiet=True)
+    np.testing.assert_array_equal(np.load(other.centers), centers)
+
+
+def test_centers_that_no_loss_takes_or_of_other_classes_are_refused(shards, tmp_path):
+    np.save(tmp_path / "centers.npy", np.zeros((4, 16), np.float32))
+    for loss, error, message in (
+        ("cosface", ConfigError, "start_centers: expected a center loss.*'cosface'"),
+        ("center+cosface", CheckpointError, r"expected floats of shape \(5, 16\)"),
+    ):
+        config = config_of(shards, loss={"name": loss}, start_centers=str(tmp_path / "centers.npy"))
+        with pytest.raises(error, match=message):
+            train(config, start(tmp_path / loss, config), quiet=True)
+
+
 @pytest.mark.parametrize("name", ["adamax", "lamb"])
 def test_other_optimizers_learn_as_well(shards, tmp_path, name):
     config = config_of(shards, epochs=2, optimizer={"name": name, "learning_rate": 1e-2, "weight_decay": 1e-4})
@@ -309,4 +407,36 @@ def test_after_kill_9_within_an_epoch_a_run_ends_with_the_same_weights_bit_for_b
         np.testing.assert_array_equal(array, two.arrays[name], err_msg=name)
     rows = [RunFolder(tmp_path / name).read_history() for name in ("whole", "broken")]
     figures = [[(row["epoch"], row["step"], row["loss"], row["accuracy"]) for row in history] for history in rows]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.slow
+def test_after_kill_9_within_an_epoch_of_mined_triplets_a_run_ends_with_the_same_weights_bit_for_bit(shards, tmp_path):
+    options = "--epochs 4 --batch-size 6 --seed 1 --backbone plaincnn --width 0.5 --embedding-size 16"
+    options += " --loss triplet_offline --optimizer adamw --learning-rate 2e-4 --checkpoint-steps 2 --quiet"
+    options += " --set loss.margin=1.0 --set mine_images=10 --set model.dropout=0.2"
+    common = ["--shards", shards, *options.split()]
+    whole = fr_train(*common, "--out", tmp_path / "whole")
+    assert whole.wait(timeout=240) == 0, whole.stderr.read()
+    broken = fr_train(*common, "--out", tmp_path / "broken")
+    for line in broken.stdout:
+        if line.startswith("epoch   2"):
+            break
+    assert "accuracy" not in line  # which only a head has
+    folder = RunFolder(tmp_path / "broken").checkpoints
+    while read_checkpoint(folder).position.step == 0:
+        assert broken.poll() is None
+    broken.kill()
+    broken.wait(timeout=60)
+    before = read_checkpoint(folder)
+    assert (before.position.total_epochs, before.position.step > 0) == (2, True)
+    resumed = fr_train("--resume", "--out", tmp_path / "broken", "--quiet")
+    assert resumed.wait(timeout=240) == 0, resumed.stderr.read()
+    one, two = (read_checkpoint(RunFolder(tmp_path / name).checkpoints) for name in ("whole", "broken"))
+    assert one.position.total_steps == two.position.total_steps
+    for name, array in one.arrays.items():
+        np.testing.assert_array_equal(array, two.arrays[name], err_msg=name)
+    assert not np.array_equal(before.arrays["mined/triplets"], two.arrays["mined/triplets"])
+    rows = [RunFolder(tmp_path / name).read_history() for name in ("whole", "broken")]
+    figures = [[(row["epoch"], row["step"], row["loss"], row["learning_rate"]) for row in history] for history in rows]
     assert figures[0] == figures[1]

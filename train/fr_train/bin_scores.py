@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fr_eval.embed import decode_bin
+from fr_eval.embedders.keras_model import wrap_keras
 from fr_eval.evaluate import evaluate_bin
-from fr_eval.models import Embedder
 from fr_eval.verification_shards import read_pairs
 from fr_train.curves import BIN_SUFFIX
 
@@ -27,7 +27,7 @@ class BinScores:
 
     def __init__(self, paths: Sequence[Path], network: Any, *, batch_size: int) -> None:
         self._batch_size = batch_size
-        self._embedder = Embedder.from_model(network, scaling="none")
+        self._embedder = wrap_keras(network, scaling="none")
         self._bins = [(bin_, decode_bin(bin_, self._embedder.input_size)) for bin_ in map(read_pairs, paths)]
 
     def __call__(self) -> Mapping[str, float]:

@@ -9,6 +9,7 @@ from fr_eval.errors import EvalError
 from fr_eval.job_group import JobGroup
 from fr_train.commands.bench_input import bench_input
 from fr_train.commands.models import models
+from fr_train.commands.plan import plan
 from fr_train.commands.plot import plot
 from fr_train.errors import ConfigError, TrainError
 
@@ -23,7 +24,18 @@ _CONFIG_OPTIONS: dict[str, tuple[str, Any, str]] = {
     ),
     "--epochs": ("epochs", click.IntRange(0), "Passes over the data; 0 saves the untrained network."),
     "--batch-size": ("batch_size", click.IntRange(1), "Images a step."),
+    "--images-per-class": ("images_per_class", click.IntRange(0), "Images of each class in a batch, for triplets."),
     "--seed": ("seed", click.IntRange(0), "Seed of weights, shuffle and mirroring."),
+    "--model": (
+        "model.file",
+        click.Path(resolve_path=True, dir_okay=False),
+        "Train this .keras model further, in place of a backbone.",
+    ),
+    "--scaling": (
+        "model.scaling",
+        click.Choice(["none", "127.5", "128"]),
+        "What --model wants (x - 127.5) divided by; none: it scales 0..255 by itself.",
+    ),
     "--backbone": ("model.backbone", str, "Network; see `fr-train models`."),
     "--width": ("model.width", float, "Factor of the network's channels."),
     "--embedding-size": ("model.embedding_size", click.IntRange(1), "Length of the embedding."),
@@ -41,6 +53,13 @@ _CONFIG_OPTIONS: dict[str, tuple[str, Any, str]] = {
         "precision",
         click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
         "Of the network's layers.",
+    ),
+    "--xla/--no-xla": ("xla", bool, "Compile the step by XLA, which pays on a GPU."),
+    "--ema": ("ema", float, "Score and save an average of the weights of this momentum, such as 0.999."),
+    "--checkpoint-steps": (
+        "checkpoint_steps",
+        click.IntRange(0),
+        "Steps between checkpoints within an epoch; 0: at its end only.",
     ),
     "--start-from": ("start_from", click.Path(resolve_path=True), "Folder of a run whose weights to begin with."),
 }
@@ -60,7 +79,7 @@ class _TrainGroup(JobGroup):
 
 def _config_options(function: Any) -> Any:
     for option, (key, type_, text) in reversed(_CONFIG_OPTIONS.items()):
-        function = click.option(option, key.replace(".", "__"), type=type_, help=text)(function)
+        function = click.option(option, key.replace(".", "__"), type=type_, default=None, help=text)(function)
     return function
 
 
@@ -80,6 +99,13 @@ def _config_options(function: Any) -> Any:
     help="Verification bin, or its folder of shards, to score each epoch; repeatable.",
 )
 @_config_options
+@click.option(
+    "--augment",
+    "augmentations",
+    multiple=True,
+    metavar="PRESET|KEY=VALUE",
+    help="none, light or strong, or a key of [augment]; repeatable.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key of the config; repeatable.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its config.")
 @click.option("--force", is_flag=True, help="With --resume: go on though config or data set changed.")
@@ -91,6 +117,7 @@ def main(
     out: Path,
     config: str | None,
     bins: tuple[Path, ...],
+    augmentations: tuple[str, ...],
     overrides: tuple[str, ...],
     resume: bool,
     force: bool,
@@ -114,6 +141,7 @@ def main(
             config=config,
             bins=bins,
             changes=changes,
+            augmentations=augmentations,
             overrides=overrides,
             resume=resume,
             force=force,
@@ -123,5 +151,5 @@ def main(
     )
 
 
-for command in (bench_input, models, plot):
+for command in (bench_input, models, plan, plot):
     main.add_command(command)

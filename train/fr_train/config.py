@@ -41,6 +41,7 @@ class ModelConfig:
         output: `gap`, `e` or `gdc`; empty is what the field gives the backbone.
         activation: `prelu`, `relu` or `swish`; empty is the backbone's own.
         l2: factor of the sum of squares of each kernel that is added to the loss; beside it, weight decay is decoupled.
+        weight_normalized: learn direction and length of the embedding layer's weights apart, w = g · v/|v|.
         imagenet: begin with weights trained on ImageNet, where the backbone has some.
         subcenters: class weights a class, of which the nearest counts (sub-center ArcFace); 1 is the usual head.
         file: a `.keras` model to go on with in place of a backbone; the other keys but `scaling` mean nothing then.
@@ -54,6 +55,7 @@ class ModelConfig:
     output: str = ""
     activation: str = ""
     l2: float = 0.0
+    weight_normalized: bool = False
     imagenet: bool = False
     subcenters: int = 1
     file: str = ""
@@ -155,6 +157,9 @@ class PhaseConfig:
         schedule: the learning rate's course over the phase.
         freeze: what is not trained: `network`, `head`, or patterns of layer names such as `stage1_*`.
         images_per_class: images of each class in a batch, for losses that compare them; 0 draws images as they come.
+        steps_per_epoch: length of an epoch of such batches; 0 is images / `batch_size`.
+        mine_classes: classes that are drawn at the start of each epoch of `triplet_offline`.
+        mine_images: images of each that are drawn; every two of a class are a pair.
         stop_after_epochs: epochs without a better score after which the phase ends; 0 is never.
     """
 
@@ -165,12 +170,17 @@ class PhaseConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     freeze: tuple[str, ...] = ()
     images_per_class: int = 0
+    steps_per_epoch: int = 0
+    mine_classes: int = 200
+    mine_images: int = 10
     stop_after_epochs: int = 0
 
     def __post_init__(self) -> None:
         require(self.epochs >= 0, "epochs", "0 or more", self.epochs)
-        require(self.images_per_class >= 0, "images_per_class", "0 or more", self.images_per_class)
-        require(self.stop_after_epochs >= 0, "stop_after_epochs", "0 or more", self.stop_after_epochs)
+        for key in ("images_per_class", "steps_per_epoch", "stop_after_epochs"):
+            require(getattr(self, key) >= 0, key, "0 or more", getattr(self, key))
+        for key in ("mine_classes", "mine_images"):
+            require(getattr(self, key) >= 2, key, "2 or more", getattr(self, key))
         require(isinstance(self.loss.get("name"), str), "loss.name", "the name of a loss", dict(self.loss))
 
 
@@ -184,6 +194,7 @@ class Config:
         overlay_sha256: of that table; filled in when a run starts, so that the run cannot go on with another one.
         bins: verification bins that are evaluated after each epoch.
         start_from: the folder of another run whose weights, of network and head, this one begins with.
+        start_centers: a `centers.npy` that the center loss begins with.
         batch_size: images a step.
         seed: of weights, shuffle, mirroring and dropout.
         image_size: (height, width); empty takes it from the data set.
@@ -206,6 +217,7 @@ class Config:
     overlay_sha256: str = ""
     bins: tuple[str, ...] = ()
     start_from: str = ""
+    start_centers: str = ""
     batch_size: int = 128
     seed: int = 0
     image_size: tuple[int, ...] = ()
@@ -241,5 +253,6 @@ class Config:
 
     def facts(self) -> dict[str, Any]:
         """Gives what the weights depend on, as JSON values: all but paths, and what is only watched or kept."""
-        watched = ("shards", "overlay", "bins", "start_from", "checkpoint_steps", "keep_checkpoints", "tensorboard")
-        return {key: value for key, value in asdict(self).items() if key not in watched}
+        paths = ("shards", "overlay", "bins", "start_from", "start_centers")
+        watched = ("checkpoint_steps", "keep_checkpoints", "tensorboard")
+        return {key: value for key, value in asdict(self).items() if key not in (*paths, *watched)}

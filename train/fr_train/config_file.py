@@ -1,7 +1,7 @@
 """Configs from TOML and command-line overrides. A typo is an error; the resolved config is saved with the run."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,13 +9,28 @@ from typing import Any, TypeVar, get_type_hints
 
 import tomli_w
 
-from fr_train.config import Config, require
+from fr_train.config import Config, PhaseConfig, require
 from fr_train.errors import ConfigError
 
-__all__ = ["dump_config", "find_config", "load_config", "parse_config", "parse_override"]
+__all__ = ["dump_config", "find_config", "load_config", "parse_augment", "parse_config", "parse_override"]
 
 T = TypeVar("T")
-PHASE_KEYS = ("loss", "optimizer", "schedule", "epochs")  # what stands outside of phases holds for each of them
+# What stands outside of phases holds for each of them.
+PHASE_KEYS = tuple(item.name for item in fields(PhaseConfig) if item.name != "name")
+AUGMENT_PRESETS: Mapping[str, Mapping[str, float]] = {
+    "none": {},
+    "light": {"crop": 0.2, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},  # as AdaFace (Kim et al. 2022)
+    "strong": {
+        "crop": 0.5,
+        "shift": 0.5,
+        "brightness": 0.5,
+        "contrast": 0.5,
+        "saturation": 0.5,
+        "gray": 0.1,
+        "lower_face": 0.1,
+        "jpeg": 0.2,
+    },
+}
 
 
 def find_config(name: str) -> Path:
@@ -62,6 +77,17 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     return tuple(key.strip().split(".")), parsed
 
 
+def parse_augment(texts: Iterable[str]) -> dict[tuple[str, ...], Any]:
+    """Reads what `--augment` is given: presets, which forget what stands before them, and `key=value` of the table `[augment]`."""
+    changes: dict[tuple[str, ...], Any] = {}
+    for text in texts:
+        if "=" not in text:
+            changes.clear()
+        keys, value = parse_override(f"augment.{text}" if "=" in text else f"augment.preset={text}")
+        changes[keys] = value
+    return changes
+
+
 def parse_config(values: Mapping[str, Any], *, overrides: Mapping[tuple[str, ...], Any] | None = None) -> Config:
     """Makes a config from nested values, those of `overrides` on top.
 
@@ -78,6 +104,8 @@ def parse_config(values: Mapping[str, Any], *, overrides: Mapping[tuple[str, ...
     for keys, value in (overrides or {}).items():
         for table in merged["phases"] if keys[0] in PHASE_KEYS else [merged]:
             _override(table, keys, value)
+    if isinstance(merged.get("augment"), Mapping) and "preset" in merged["augment"]:
+        merged["augment"] = _expand_preset(**merged["augment"])
     return _from_mapping(Config, merged, prefix="")
 
 
@@ -88,9 +116,17 @@ def _override(table: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
             raise ConfigError(f"{'.'.join(keys)}: expected a key of a table, but {key} is a value.")
     if keys == ("loss", "name") and table.get("name") != value:
         table.clear()  # margins and scale of one loss mean nothing to another
+    if keys == ("augment", "preset"):
+        table.clear()
     if keys == ("overlay",):
         table.pop("overlay_sha256", None)  # which is of the overlay that this one replaces
     table[keys[-1]] = value
+
+
+def _expand_preset(*, preset: Any, **values: Any) -> dict[str, Any]:
+    known = ", ".join(AUGMENT_PRESETS)
+    require(isinstance(preset, str) and preset in AUGMENT_PRESETS, "augment.preset", f"one of {known}", preset)
+    return {**AUGMENT_PRESETS[preset], **values}
 
 
 def _merge_phase(common: Mapping[str, Any], phase: Any, number: int) -> dict[str, Any]:

@@ -46,14 +46,15 @@ def run_epoch(
         The new position, its step 0 if the epoch is over, and the epoch's figures.
 
     Raises:
-        TrainingError: if the loss is no number, unless such steps are skipped.
+        TrainingError: if the loss is no number, unless such steps are skipped, or mining finds too few triplets.
     """
-    step, stream = phase.step, phase.stream
+    step, batches = phase.step, phase.open_epoch(position, quiet=quiet)
+    num_steps = position.step + len(batches)
     title = f"Epoch {position.epoch + 1}/{phase.config.epochs}"
     title = f"{phase.config.name}: {title}" if len(config.phases) > 1 else title
     with Progress(
         title,
-        num_steps=stream.steps_per_epoch,
+        num_steps=num_steps,
         batch_size=config.batch_size,
         sums=position.sums,
         done=position.step,
@@ -71,14 +72,13 @@ def run_epoch(
             return replace(position, step=done, total_steps=total_steps, sums=dict(progress.sums))
 
         last: tuple[StepResult, Any] | None = None
-        batches = stream.epoch(position.total_epochs, first_step=position.step)
         for number, batch in enumerate(progress.timed(batches), start=position.step + 1):
             result = step(batch[0], batch[1])
             if last is not None:
                 look_at(*last)
             last = (result, batch)
             due = config.checkpoint_steps and step_of(number).total_steps % config.checkpoint_steps == 0
-            if interrupt.requested or (due and number < stream.steps_per_epoch):
+            if interrupt.requested or (due and number < num_steps):
                 look_at(*last)
                 last = None
                 if interrupt.requested:
@@ -88,7 +88,7 @@ def run_epoch(
             look_at(*last)
         position = step_of(progress.done)
         figures = progress.figures()
-    if position.step >= stream.steps_per_epoch:
+    if position.step >= num_steps:
         position = replace(position, epoch=position.epoch + 1, total_epochs=position.total_epochs + 1, step=0, sums={})
     row = {
         "epoch": position.total_epochs,

@@ -50,8 +50,18 @@ class WeightNormalizedDense(keras.layers.Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """Gives (..., units) for (..., inputs)."""
-        outputs = ops.matmul(x, ops.cast(self.g * l2_normalize(self.v, axis=0), x.dtype))
+        outputs = ops.matmul(x, ops.cast(self._kernel(), x.dtype))
         return outputs if self.bias is None else outputs + self.bias
+
+    def to_dense(self) -> keras.layers.Dense:
+        """Gives the plain layer with the same outputs, as a network is saved."""
+        dense = keras.layers.Dense(self.units, use_bias=self.use_bias, dtype=self.dtype_policy, name=self.name)
+        dense.build((None, self.v.shape[0]))
+        dense.set_weights([self._kernel(), *([] if self.bias is None else [self.bias])])
+        return dense
+
+    def _kernel(self) -> Tensor:
+        return self.g * l2_normalize(self.v, axis=0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """(..., units)."""

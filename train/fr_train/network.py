@@ -10,8 +10,9 @@ import keras
 from fr_train.backbones.embedding import build_embedding_network
 from fr_train.config import ModelConfig
 from fr_train.errors import ConfigError
+from fr_train.layers import WeightNormalizedDense
 
-__all__ = ["build_network", "freeze"]
+__all__ = ["build_network", "freeze", "plain_network"]
 
 
 def build_network(config: ModelConfig, *, image_size: tuple[int, int]) -> keras.Model:
@@ -31,6 +32,7 @@ def build_network(config: ModelConfig, *, image_size: tuple[int, int]) -> keras.
         output=config.output,
         activation=config.activation,
         l2=config.l2,
+        weight_normalized=config.weight_normalized,
         imagenet=config.imagenet,
     )
 
@@ -53,6 +55,27 @@ def _take_network(config: ModelConfig, *, image_size: tuple[int, int]) -> keras.
     divisor = float(config.scaling)
     scaled = keras.layers.Rescaling(1 / divisor, offset=-127.5 / divisor, name="scaling")(images)
     return keras.Model(images, network(scaled), name=f"scaled_{network.name}")
+
+
+def plain_network(network: keras.Model) -> keras.Model:
+    """Gives the network of Keras's own layers, as it is saved: a weight-normalised layer as the dense one that it amounts to.
+
+    Args:
+        network: a functional model. One without such a layer is given back; of another, a copy is.
+    """
+    if not any(isinstance(layer, WeightNormalizedDense) for layer in network.layers):
+        return network
+
+    def copy(layer: Any) -> Any:
+        if isinstance(layer, WeightNormalizedDense):
+            return layer.to_dense()
+        return type(layer).from_config(layer.get_config())
+
+    plain = keras.models.clone_model(network, clone_function=copy)
+    for old, new in zip(network.layers, plain.layers, strict=True):
+        if type(old) is type(new):
+            new.set_weights(old.get_weights())
+    return plain
 
 
 def freeze(patterns: tuple[str, ...], network: keras.Model, head: Any) -> None:

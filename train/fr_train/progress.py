@@ -1,5 +1,6 @@
 """The progress line of an epoch: loss, accuracy, images/s, ETA, and which side the other one waits for."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
@@ -82,9 +83,9 @@ class Progress:
             self.sums["counted"] += 1
         figures = self.figures()
         waits = f", {self.bound()}-bound" if self.done > 1 else ""
-        self._bar.set_postfix_str(
-            f"loss {figures['loss']:.3f}, accuracy {figures['accuracy']:.3f}{waits}", refresh=False
-        )
+        has_accuracy = not math.isnan(figures["accuracy"])  # there is none without a head
+        right = f", accuracy {figures['accuracy']:.3f}" if has_accuracy else ""
+        self._bar.set_postfix_str(f"loss {figures['loss']:.3f}{right}{waits}", refresh=False)
         self._bar.update(self._batch_size)
 
     def bound(self) -> str:

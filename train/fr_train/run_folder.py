@@ -25,6 +25,7 @@ class RunFolder:
         checkpoints: `checkpoints/`, from whose newest one `--resume` goes on.
         best: `best.keras`, the embedding network with the best score.
         last: `last.keras`, the embedding network as it is.
+        centers: `centers.npy`, those of a center loss.
         history: `history.csv`, a row an epoch.
         curves: `curves.png`.
         nonfinite: `nonfinite.json`, about a loss that was no number.
@@ -37,6 +38,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.best = path / "best.keras"
         self.last = path / "last.keras"
+        self.centers = path / "centers.npy"
         self.history = path / "history.csv"
         self.curves = path / "curves.png"
         self.nonfinite = path / "nonfinite.json"
@@ -48,7 +50,7 @@ class RunFolder:
         Raises:
             RunFolderError: if a run is there and `overwrite` is not given, or the folder cannot be written.
         """
-        files = (self.config, self.best, self.last, self.history, self.curves, self.nonfinite)
+        files = (self.config, self.best, self.last, self.centers, self.history, self.curves, self.nonfinite)
         own = [path for path in (*files, self.checkpoints, self.tensorboard) if path.exists()]
         results = [path.name for path in own if path != self.config]  # a config alone is a run that never began
         if results and not overwrite:

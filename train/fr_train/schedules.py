@@ -21,11 +21,12 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         config: its shape.
         peak: the highest learning rate.
-        steps_per_epoch: steps an epoch.
+        steps_per_epoch: steps an epoch; `begin_epoch` tells of one that has others.
         epochs: length of the phase.
 
     Attributes:
         factor: what everything is multiplied by; a Keras variable that the trainer changes on a plateau.
+        variables: all that a checkpoint must hold.
     """
 
     def __init__(self, config: ScheduleConfig, *, peak: float, steps_per_epoch: int, epochs: int) -> None:
@@ -34,10 +35,23 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self.steps_per_epoch = steps_per_epoch
         self.epochs = epochs
         self.factor = keras.Variable(1.0, trainable=False, dtype="float32", name="plateau_factor")
+        self._epoch = keras.Variable([0.0, 0.0, 1.0], trainable=False, dtype="float32", name="schedule_epoch")
+        self.variables = [self.factor, self._epoch]
+
+    def begin_epoch(self, epoch: int, *, step: int, num_steps: int) -> None:
+        """Stretches or squeezes an epoch to the steps it has, so that the course over the phase stays that of its epochs.
+
+        Args:
+            epoch: of the phase, from 0.
+            step: of the optimizer, where it begins.
+            num_steps: its length.
+        """
+        self._epoch.assign([epoch * self.steps_per_epoch, step, self.steps_per_epoch / num_steps])
 
     def __call__(self, step: Tensor) -> Tensor:
         """The learning rate at a step, counted from 0."""
-        step = ops.cast(step, "float32")
+        before, first_step, stretch = ops.unstack(self._epoch)
+        step = before + (ops.cast(step, "float32") - first_step) * stretch
         warmup_steps = round(self.config.warmup_epochs * self.steps_per_epoch)
         after_warmup = ops.maximum(step - warmup_steps, 0.0)
         rate = self.peak * self.factor * self._course(step, after_warmup, warmup_steps)

@@ -17,7 +17,7 @@ from fr_train.curves import BIN_SUFFIX, draw_curves
 from fr_train.epoch import run_epoch
 from fr_train.errors import RunFolderError
 from fr_train.interrupt import Interrupt
-from fr_train.network import build_network
+from fr_train.network import build_network, plain_network
 from fr_train.overlay import read_overlay
 from fr_train.phase import PhaseBuilder
 from fr_train.run_folder import RunFolder
@@ -78,6 +78,8 @@ def train(
     if config.start_from and not resume:
         taken = take_weights(Path(config.start_from), network, builder.head)
         tqdm.write(f"{config.start_from}: {taken}", file=sys.stderr)
+    if config.start_centers and not resume:
+        builder.load_centers(Path(config.start_centers))
     score = BinScores([Path(path) for path in config.bins], network, batch_size=config.batch_size)
     facts = {**config.facts(), "data set": shards.digest}
     checkpoint = read_checkpoint(run.checkpoints) if resume else None
@@ -86,11 +88,15 @@ def train(
     position = checkpoint.position if checkpoint else Position()
     phase = builder.build(position.phase)
     if checkpoint:
-        load_checkpoint(checkpoint, phase.step.variables())
+        load_checkpoint(checkpoint, phase.variables())
     history = [row for row in run.read_history() if row["epoch"] <= position.total_epochs] if resume else []
 
     def save(position: Position) -> None:
-        save_checkpoint(run.checkpoints, position, phase.step.variables(), facts=facts, keep=config.keep_checkpoints)
+        save_checkpoint(run.checkpoints, position, phase.variables(), facts=facts, keep=config.keep_checkpoints)
+
+    def save_last() -> None:
+        run.save_model(plain_network(network), run.last)
+        phase.save_centers(run.centers)
 
     try:
         with Interrupt() as interrupt:
@@ -99,7 +105,12 @@ def train(
                     if position.phase + 1 == len(config.phases):
                         break
                     position = replace(
-                        position, phase=position.phase + 1, epoch=0, phase_score=None, epochs_since_best=0
+                        position,
+                        phase=position.phase + 1,
+                        epoch=0,
+                        phase_score=None,
+                        epochs_since_best=0,
+                        epochs_since_change=0,
                     )
                     phase = builder.build(position.phase)
                     continue
@@ -112,8 +123,8 @@ def train(
                     row = {**figures, **score()}
                     is_best = position.best_score is None or score_of(row) > position.best_score
                     if is_best:
-                        run.save_model(network, run.best)
-                    run.save_model(network, run.last)
+                        run.save_model(plain_network(network), run.best)
+                    save_last()
                 position = phase.judge(position, score_of(row), is_best=is_best)
                 history.append(row)
                 run.write_history(history)
@@ -123,7 +134,7 @@ def train(
                 save(position)
                 on_epoch(row)
         if position.step or not run.last.exists():
-            run.save_model(network, run.last)
+            save_last()
             save(position)
     except OSError as error:
         raise RunFolderError(

@@ -98,7 +98,12 @@ class TrainingStep:
 
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        return float(self.schedule(self.optimizer.iterations))
+        return float(self.schedule(self.num_done()))
+
+    def num_done(self) -> int:
+        """The number of steps, as the schedule counts them: without those that were skipped."""
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        return int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
 
     def variables(self) -> Mapping[str, Any]:
         """All that a checkpoint must hold, by a name that is the same in every run of a config."""
@@ -107,7 +112,7 @@ class TrainingStep:
             "head": self.head.variables if self.head is not None else [],
             "loss": self.loss.variables,
             "optimizer": self.optimizer.variables,
-            "schedule": [self.schedule.factor],
+            "schedule": self.schedule.variables,
             "average": self.average.variables if self.average else [],
         }
         return {

@@ -1,7 +1,7 @@
 """Checking one shard by itself: each byte against CRCs and SHA-256, the form of each record, and on demand each image."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,12 @@ def describe_kind(kind: ImageKind) -> str:
 
 
 def check_shard(
-    path: Path, promised: Mapping[str, Any], *, names: Sequence[str], kinds: frozenset[ImageKind] | None = None
+    path: Path,
+    promised: Mapping[str, Any],
+    *,
+    names: Sequence[str],
+    kinds: frozenset[ImageKind] | None = None,
+    report: Callable[[int], object] = lambda _: None,
 ) -> ShardCheck:
     """Checks a shard against its entry in the manifest; reads each byte once.
 
@@ -60,6 +65,7 @@ def check_shard(
         promised: its `num_records`, `num_bytes` and `sha256`.
         names: the integer features of its records.
         kinds: what its images may be; None decodes none.
+        report: called with the number of bytes that were checked since the last call.
     """
     scan = _Scan(path.name, names, kinds)
     try:
@@ -67,6 +73,7 @@ def check_shard(
             reader = FrameReader(file)
             for block in reader:
                 scan.add(block)
+                report(block.frames.end)
     except OSError as error:
         scan.problems.append(unreadable(path.name, error))
         return ShardCheck(scan.records(), numbered=False, complete=False, problems=scan.problems, image_kinds=Counter())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from tqdm import tqdm
 
 from fr_prep.checks.problems import KEPT_PER_FILE, Problem, ProblemLog
+from fr_prep.checks.progress import WorkerProgress
 from fr_prep.checks.record_check import make_record_check, shard_entries
 from fr_prep.checks.shard_check import ShardCheck, check_shard, describe_kind
 from fr_prep.checks.table_check import open_tables
@@ -108,24 +109,23 @@ def check_dataset(
     entries, record_check = shard_entries(manifest), make_record_check(manifest, tables)
     promised_kinds, found_kinds = _promised_kinds(manifest), Counter[ImageKind]()
     kinds = frozenset(promised_kinds) if decode else None
-    tasks = (
-        partial(check_shard, folder / entry.file, entry.promised, names=record_check.names, kinds=kinds)
-        for entry in entries
-    )
     num_records, complete, num_bytes = 0, True, sum(entry.promised["num_bytes"] for entry in entries)
     with (
         WorkerPool(num_workers) as pool,
         tqdm(total=num_bytes, unit="B", unit_scale=True, desc="Verifying", disable=quiet or None) as bar,
+        WorkerProgress(bar, num_workers=num_workers) as progress,
     ):
         comparison = _start_comparison(source, manifest, pool, num_workers) if source else None
-        for entry, check in zip(entries, _in_order(pool.run(tasks)), strict=True):
+        check_entry = partial(check_shard, names=record_check.names, kinds=kinds, report=progress.report)
+        tasks = (partial(check_entry, folder / entry.file, entry.promised) for entry in entries)
+        for entry, check in zip(entries, _in_order(pool.run(tasks, meanwhile=progress.show)), strict=True):
             log.add(record_check.add(entry, check))
             if comparison:
                 log.add(comparison.compare(entry.file, check.records))
             num_records += len(check.records)
             complete &= check.complete
             found_kinds += check.image_kinds
-            bar.update(entry.promised["num_bytes"])
+            progress.finish(entry.promised["num_bytes"])
         if comparison:
             log.add(comparison.finish(complete=complete))
     if complete:

@@ -19,6 +19,7 @@ from fr_prep.commands.options import (
 
 if TYPE_CHECKING:
     from fr_prep.build import BuildSettings, Conversion
+    from fr_prep.estimate import Estimate
     from fr_prep.manifest import Manifest
     from fr_prep.sources.image_set import ImageSource
 
@@ -110,13 +111,19 @@ def convert(source: ImageSource, out: Path, *, dry_run: bool, as_json: bool, qui
         quiet: no progress bar and no warnings.
         options: the other options of `conversion_options`.
     """
+    import time
+
+    begun = time.perf_counter() - time.process_time()  # Python's own start is part of it
     try:
         from fr_prep.build import build_dataset, plan_dataset
 
         settings = _settings(quiet=quiet, **options)
         if dry_run:
+            conversion = plan_dataset(source, settings)
+            place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+            estimate = _estimate(conversion, source, place, settings.num_workers, time.perf_counter() - begun)
             arguments = {**settings.arguments(), **source.arguments()}
-            _show_plan(plan_dataset(source, settings), arguments, out, as_json=as_json, quiet=quiet)
+            _show_plan(conversion, arguments, out, place, estimate, as_json=as_json, quiet=quiet)
             return
         manifest = build_dataset(source, out, settings=settings)
     except KeyboardInterrupt as interrupt:
@@ -156,12 +163,37 @@ def _settings(
         raise click.UsageError(f"{error}.") from error
 
 
-def _show_plan(conversion: Conversion, arguments: dict[str, Any], out: Path, *, as_json: bool, quiet: bool) -> None:
+def _estimate(
+    conversion: Conversion, source: ImageSource, place: Path, num_workers: int, index_seconds: float
+) -> Estimate | None:
+    from fr_prep.estimate import estimate_time
+    from fr_prep.sources.record_set import RecordSetSource
+
+    checked = source.files()[0] if isinstance(source, RecordSetSource) else None
+    try:
+        return estimate_time(conversion, place, num_workers=num_workers, index_seconds=index_seconds, checked=checked)
+    except OSError as error:
+        click.echo(f"Warning: the time is not known, since {place} cannot be written: {error.strerror}.", err=True)
+        return None
+
+
+def _show_plan(
+    conversion: Conversion,
+    arguments: dict[str, Any],
+    out: Path,
+    place: Path,
+    estimate: Estimate | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     import json
     import shutil
+    from dataclasses import asdict
+
+    from fr_prep.estimate import say_seconds
 
     plan = conversion.plan
-    place = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     dropped = {
         "num_classes": len(plan.classes.dropped_labels),
         "num_images": int(plan.classes.dropped_num_images.sum()),
@@ -183,6 +215,7 @@ def _show_plan(conversion: Conversion, arguments: dict[str, Any], out: Path, *, 
         **conversion.images.origin,
         "num_bytes": conversion.num_bytes,
         "free_bytes": free_bytes,
+        "time": estimate and {**asdict(estimate), "seconds": estimate.seconds},
         "arguments": arguments,
         "warnings": conversion.images.warnings,
     }
@@ -194,12 +227,21 @@ def _show_plan(conversion: Conversion, arguments: dict[str, Any], out: Path, *, 
     click.echo(f"Would write {plan.num_images:,} images in {plan.classes.num_classes:,} classes to {out}:")
     for split, shards in plan.splits.items():
         click.echo(f"  {split:<11}{sum(map(len, shards)):>12,} images {len(shards):>6} shards")
-    if conversion.pairs:
-        click.echo(f"  bin        {len(conversion.pairs.same):>12,} pairs of the validation split")
+    if conversion.num_pairs:
+        click.echo(f"  bin        {conversion.num_pairs:>12,} pairs in a verification bin")
     _show_dropped(dropped)
     _show_left_out(len(conversion.images.left_out))
     _show_overlay(conversion.images.origin)
     click.echo(f"At most {conversion.num_bytes / 1e6:,.1f} MB of {free_bytes / 1e6:,.1f} MB free.")
+    if estimate:
+        click.echo(
+            f"About {say_seconds(estimate.seconds)} with {_count(estimate.num_workers, 'worker')}, as "
+            f"{_count(estimate.sampled_images, 'image')} written on trial show."
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _show_result(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:

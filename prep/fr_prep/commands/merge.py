@@ -22,7 +22,7 @@ def merge(sets: tuple[Path, ...], out: Path, by_name: bool, by_source_label: boo
 
     Each SHARDS is the folder of a data set. People of different sets are different, unless an option says which are the same; the
     classes of the first set come first. Source keys stay unique: the manifest says from which number on those of each set
-    are counted.
+    are counted. Their verification bins are left out, since people in them may be in another set.
     """
     from fr_prep.sources.merged import MergedSource, SamePerson
 

@@ -26,6 +26,8 @@ def rewrite(source: Path, out: Path, overlay: Path | None, split: Any, **options
     SHARDS is the folder of a data set. The overlay is a CSV file with the columns new_class and class or source_key. A row moves a
     class of the set, or a record, to the number of another class, to a new number, or drops it (`drop`, or nothing). The manifest
     counts what was moved and dropped. To try an overlay without rewriting, use `fr-train --overlay`.
+
+    A verification bin of the set goes along, unless --split lets people in it be trained on.
     """
     from fr_prep.sources.rewritten import RewrittenSource
 

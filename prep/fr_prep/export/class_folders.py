@@ -10,12 +10,13 @@ import numpy as np
 from tqdm import tqdm
 
 from fr_prep.errors import OutputError, SourceError
-from fr_prep.export.class_tree import TABLE_FILE, ClassTree
+from fr_prep.export.class_tree import ClassTree
 from fr_prep.export.image_files import ImageFilesTask, write_image_files
 from fr_prep.files import INCOMPLETE_SUFFIX
 from fr_prep.output_folder import OutputFolder
 from fr_prep.pool import WorkerPool
 from fr_prep.source_states import file_states, require_unchanged, source_fingerprint
+from fr_prep.sources.class_listing import TABLE_FILE
 from fr_prep.sources.image_set import ImageSet, ImageSource
 
 __all__ = ["ClassFolders", "ExportSettings", "export_class_folders", "plan_class_folders"]
@@ -138,7 +139,7 @@ def export_class_folders(
     """
     before = file_states(source)
     # In this order, so that the folder stays locked until the last worker has ended.
-    with OutputFolder(out) as folder, WorkerPool(settings.num_workers) as pool:
+    with OutputFolder(out) as folder, WorkerPool(settings.num_workers, resumable=True) as pool:
         wait_for_digests = source.start_digests(pool) if check_digests else list  # while this process reads the index
         plan = plan_class_folders(source)
         tree = ClassTree(folder, durable=settings.durable)

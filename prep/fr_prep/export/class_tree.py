@@ -20,10 +20,10 @@ from fr_prep.export.image_files import COLUMNS
 from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error
 from fr_prep.kernel import sync_file_system
 from fr_prep.output_folder import PLAN_FILE, OutputFolder
+from fr_prep.sources.class_listing import TABLE_FILE
 
-__all__ = ["TABLE_FILE", "ClassTree"]
+__all__ = ["ClassTree"]
 
-TABLE_FILE = "images.csv"
 REPLACED_FILE = "replaced.csv"  # the table of the older tree, while that is being removed
 MOVED_FILE = "moved"  # is there when every class folder has been moved to its place
 SECONDS_BETWEEN_SYNCS = 0.05

@@ -111,7 +111,8 @@ def convert_bin(source: Path, out: Path, *, settings: BuildSettings) -> manifest
         folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
         try:
             tasks = list(_shard_tasks(plan, folder.staging, settings.name))
-            found = dict(run_tasks((partial(write_shard, task) for task in tasks), num_workers=settings.num_workers))
+            writing = [partial(write_shard, task) for task in tasks]
+            found = dict(run_tasks(writing, num_workers=settings.num_workers, resumable=True))
             results = [found[position] for position in range(len(tasks))]
             manifest = _write_tables(folder.staging, plan, results, arguments)
             folder.publish(manifest.file_names())

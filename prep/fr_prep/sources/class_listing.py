@@ -17,7 +17,9 @@ from fr_prep.errors import SourceError
 from fr_prep.files import INCOMPLETE_SUFFIX
 from fr_prep.sources.packed_names import PackedNames
 
-__all__ = ["ClassListing", "list_class_folders"]
+__all__ = ["TABLE_FILE", "ClassListing", "list_class_folders"]
+
+TABLE_FILE = "images.csv"  # what `fr-prep rec2jpeg` writes beside the class folders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class ClassListing:
         class_numbers: (n,) int64, position of the class in `class_names`.
         sizes: (n,) int64, bytes of each file; -1 for a link that leads nowhere.
         times: (n,) int64, time of change, in nanoseconds.
-        beside: what stands in the folder itself and is no class folder: files, and hidden folders.
+        beside: what stands in the folder itself and is no class folder: files but the table of rec2jpeg, and hidden folders.
         hidden: hidden and special files in class folders.
     """
 
@@ -122,7 +124,7 @@ def _split_top(root: bytes) -> tuple[list[bytes], list[str]]:
     for entry in _scan(root):
         if _is_folder(entry) and not entry.name.startswith(b"."):
             folders.append(entry.name)
-        else:
+        elif entry.name != os.fsencode(TABLE_FILE):
             others.append(entry.name)
     return sorted(folders), [os.fsdecode(name) for name in sorted(others)]
 

@@ -50,7 +50,7 @@ def read_sound_records(path: Path, idx_path: Path | None, settings: RecordSettin
                 f"{idx_path}: none of its {len(left_out)} records starts where it says, but {path.name} holds {len(sound.offsets)} "
                 "sound ones. It belongs to another .rec: copy both again, or move the .idx away to have the .rec scanned."
             )
-        records = read_image_records(file, offsets, label_position=settings.label_position)
+        records, _ = read_image_records(file, offsets, label_position=settings.label_position)
         return FaceRecords(
             keys=keys,
             records=records,

@@ -16,23 +16,24 @@ __all__ = ["check_counts", "name_dialect"]
 EXACT_FLOAT32 = 1 << 24
 
 
-def name_dialect(found: FaceRecords, labels: NDArray[np.int64]) -> str:
+def name_dialect(found: FaceRecords, labels: NDArray[np.int64], num_classes: int) -> str:
     """Says what kind of set it is.
 
     Args:
         found: its records.
         labels: (n,) int64, the class of each image, in file order.
+        num_classes: how many different ones there are.
     """
-    is_image = found.is_image
+    rows = found.image_rows
     words = [_name_packer(found)]
-    if np.count_nonzero(np.diff(labels)) >= len(np.unique(labels)):
+    if np.count_nonzero(labels[1:] != labels[:-1]) >= num_classes:
         words.append("classes mixed (shuffled)")
-    num_labels = np.unique(found.records.num_labels[is_image]).tolist()
+    num_labels = np.unique(found.records.num_labels[rows]).tolist()
     arrays = " and ".join(str(number) for number in num_labels if number)
     if arrays:
-        packed = " (im2rec --pack-label, for one)" if is_image.all() else ""
+        packed = " (im2rec --pack-label, for one)" if len(labels) == len(found.keys) else ""
         words.append(f"labels in arrays of {arrays}{' or alone' if num_labels[0] == 0 else ''}{packed}")
-    num_split = np.count_nonzero(found.records.image_offsets[is_image] == SPLIT_RECORD)
+    num_split = np.count_nonzero(found.records.image_offsets[rows] == SPLIT_RECORD)
     if num_split:
         words.append(f"{num_split} {'record' if num_split == 1 else 'records'} split at the magic")
     if len(labels) > EXACT_FLOAT32:
@@ -50,16 +51,18 @@ def _name_packer(found: FaceRecords) -> str:
     return f"InsightFace, with {'header and ' if has_header else ''}identity records{'' if has_header else ' but no header'}"
 
 
-def check_counts(found: FaceRecords, labels: NDArray[np.int64], stated: Property | None) -> list[str]:
+def check_counts(
+    found: FaceRecords, classes: NDArray[np.int64], counts: NDArray[np.int64], stated: Property | None
+) -> list[str]:
     """Says where header, ranges and property disagree with the images themselves.
 
     Args:
         found: the records of the set.
-        labels: (n,) int64, the class of each image.
+        classes: (C,) int64, the classes of the images, each once.
+        counts: (C,) int64, how many images each has.
         stated: what the `property` file says.
     """
-    classes, counts = np.unique(labels, return_counts=True)
-    warnings = _check_ranges(found, counts, len(labels)) if not found.is_image.all() else []
+    warnings = _check_ranges(found, counts) if not found.is_image.all() else []
     if stated and stated.num_classes != len(classes):
         warnings.append(
             f"property promises {stated.num_classes} classes, the images have {len(classes)}. The images count."
@@ -71,7 +74,8 @@ def check_counts(found: FaceRecords, labels: NDArray[np.int64], stated: Property
     return warnings
 
 
-def _check_ranges(found: FaceRecords, counts: NDArray[np.int64], num_images: int) -> list[str]:
+def _check_ranges(found: FaceRecords, counts: NDArray[np.int64]) -> list[str]:
+    num_images = int(counts.sum())
     is_header = found.keys[~found.is_image] == 0
     header, identities = found.ranges[is_header, 0], found.ranges[~is_header]
     numbers = found.ranges[np.isfinite(found.ranges)]

@@ -70,6 +70,14 @@ class FaceRecords:
         """(n,) bool: which records hold an image; header and identity records do not."""
         return self.records.image_lengths > 0
 
+    @property
+    def image_rows(self) -> slice | NDArray[np.int64]:
+        """The rows that hold an image: a slice where they stand together, as nearly always, so that columns need no copies."""
+        rows = np.flatnonzero(self.is_image)
+        if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+            return slice(int(rows[0]), int(rows[-1]) + 1)
+        return rows
+
     def leave_out(self, reasons: dict[int, str]) -> Self:
         """Gives the records without some of them: row → what is wrong with it, as in `as_sentence`."""
         if not reasons:

@@ -5,14 +5,15 @@ is to be ignored; then come the encoded image bytes.
 """
 
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fr_prep.errors import DamagedRecordError
-from fr_prep.sources.recordio import FRAME_HEADER, Frames, RecordFile, padded
+from fr_prep.sources.image_set import SPLIT_RECORD
+from fr_prep.sources.recordio import FRAME_HEADER, WHOLE, Frames, RecordFile, padded
 
 __all__ = [
     "IMAGE_HEADER",
@@ -52,19 +53,19 @@ class ImageRecords:
         labels: (n,) float32, the class as the source writes it; NaN where there are not so many labels.
         image_lengths: (n,) int64, bytes of the encoded image; 0 for header and identity records.
         image_offsets: (n,) int64, byte offset of the image in the file, or as in `ImagePlaces` where it is not read from there.
-        num_labels: (n,) int64, the flag: how many labels follow the header.
-        ends: (n,) int64, byte offset behind the record's last frame, or -1 where MXNet read it.
+        num_labels: (n,) int32, the flag: how many labels follow the header; never as many as a record has bytes.
     """
 
     offsets: NDArray[np.int64]
     labels: NDArray[np.float32]
     image_lengths: NDArray[np.int64]
     image_offsets: NDArray[np.int64]
-    num_labels: NDArray[np.int64]
-    ends: NDArray[np.int64]
+    num_labels: NDArray[np.int32]
 
 
-def read_image_records(file: RecordFile, offsets: NDArray[np.int64], *, label_position: int = 0) -> ImageRecords:
+def read_image_records(
+    file: RecordFile, offsets: NDArray[np.int64], *, label_position: int = 0
+) -> tuple[ImageRecords, NDArray[np.int64]]:
     """Reads frame and image headers at these offsets, without touching the images.
 
     Args:
@@ -72,37 +73,45 @@ def read_image_records(file: RecordFile, offsets: NDArray[np.int64], *, label_po
         offsets: (n,) int64, ascending.
         label_position: which of the labels of a record is its class.
 
+    Returns:
+        The records, and (n + 1,) int64: 0, then the byte offset behind the last frame of each.
+
     Raises:
         DamagedRecordError: where a frame is damaged, or a payload is too short for the header that it claims.
     """
-    windows = [_read_window(file, run, label_position) for run in file.windows(offsets)]
-    columns = {item.name: [getattr(window, item.name) for window in windows] for item in fields(ImageRecords)}
-    return ImageRecords(**{name: np.concatenate(parts) for name, parts in columns.items()})
-
-
-def _read_window(file: RecordFile, offsets: NDArray[np.int64], position: int) -> ImageRecords:
-    frames = file.frames_at(offsets)
-    whole = frames.cflags == 0
-    if whole.all():
-        return _read_whole(file, frames, position)
-    frames = Frames(offsets[whole], frames.cflags[whole], frames.lengths[whole], frames.ends[whole])
-    records = _read_whole(file, frames, position)
-    merged = ImageRecords(
+    records = ImageRecords(
         offsets=offsets,
         labels=np.empty(len(offsets), dtype=np.float32),
         image_lengths=np.empty(len(offsets), dtype=np.int64),
-        image_offsets=np.full(len(offsets), -1, dtype=np.int64),
-        num_labels=np.empty(len(offsets), dtype=np.int64),
-        ends=np.empty(len(offsets), dtype=np.int64),
+        image_offsets=np.full(len(offsets), SPLIT_RECORD, dtype=np.int64),
+        num_labels=np.empty(len(offsets), dtype=np.int32),
     )
-    for item in fields(ImageRecords):
-        getattr(merged, item.name)[whole] = getattr(records, item.name)
+    ends = np.zeros(len(offsets) + 1, dtype=np.int64)
+    begin = 0
+    for run in file.windows(offsets):
+        rows = slice(begin, begin + len(run))
+        _read_window(file, records, ends[1:], rows, label_position)
+        begin = rows.stop
+    return records, ends
+
+
+def _read_window(file: RecordFile, into: ImageRecords, ends: NDArray[np.int64], rows: slice, position: int) -> None:
+    offsets = into.offsets[rows]
+    frames = file.frames_at(offsets)
+    ends[rows] = frames.ends
+    whole = frames.cflags == WHOLE
+    if whole.all():
+        _read_whole(file, frames, into, rows, position)
+        return
+    frames = Frames(offsets[whole], frames.cflags[whole], frames.lengths[whole], frames.ends[whole])
+    _read_whole(file, frames, into, rows.start + np.flatnonzero(whole), position)
     for row in np.flatnonzero(~whole).tolist():
-        _read_split(file, int(offsets[row]), merged, row, position)
-    return merged
+        ends[rows.start + row] = _read_split(file, into, rows.start + row, position)
 
 
-def _read_whole(file: RecordFile, frames: Frames, position: int) -> ImageRecords:
+def _read_whole(
+    file: RecordFile, frames: Frames, into: ImageRecords, rows: slice | NDArray[np.int64], position: int
+) -> None:
     words = frames.offsets // 4
     long_enough = frames.lengths >= IMAGE_HEADER.size
     num_labels = file.words[np.where(long_enough, words + _FLAG, 0)].astype(np.int64)
@@ -115,23 +124,21 @@ def _read_whole(file: RecordFile, frames: Frames, position: int) -> ImageRecords
     label_words = np.where(num_labels > 0, _LABELS + np.minimum(position, num_labels - 1), _LABEL)
     labels = file.words[words + label_words].view(np.float32)
     labels[position >= np.maximum(num_labels, 1)] = np.nan
-    return ImageRecords(
-        offsets=frames.offsets,
-        labels=labels,
-        image_lengths=frames.lengths - header_bytes,
-        image_offsets=frames.offsets + FRAME_HEADER.size + header_bytes,
-        num_labels=num_labels,
-        ends=frames.ends,
-    )
+    into.labels[rows] = labels
+    into.image_lengths[rows] = frames.lengths - header_bytes
+    into.image_offsets[rows] = frames.offsets + FRAME_HEADER.size + header_bytes
+    into.num_labels[rows] = num_labels
 
 
-def _read_split(file: RecordFile, offset: int, into: ImageRecords, row: int, position: int) -> None:
+def _read_split(file: RecordFile, into: ImageRecords, row: int, position: int) -> int:
+    """Reads a record in parts; gives the byte offset behind it."""
+    offset = int(into.offsets[row])
     record = read_image_record(file, offset)
     into.num_labels[row] = record.num_labels
     into.labels[row] = record.labels[position] if position < len(record.labels) else np.nan
     into.image_lengths[row] = len(record.image)
     *_, (start, length) = file.parts_at(offset)
-    into.ends[row] = start + padded(length)
+    return start + padded(length)
 
 
 def read_image_record(file: RecordFile, offset: int) -> ImageRecord:

@@ -107,6 +107,7 @@ class ImageSet:
         property: what the `property` file says, if there is one.
         num_other_records: header and identity records, which hold no image.
         validation: (n,) bool, the images of a validation split that is kept; None lets the plan divide the images.
+        verification_bin: the entry in the manifest of a bin that stands in `path` and goes along, if there is one.
         origin: what else the manifest is to say of the source; JSON values.
         stamp: a digest of what else must be the same where a conversion is resumed; the manifest does not say it.
         left_out: damaged records that were skipped.
@@ -122,6 +123,7 @@ class ImageSet:
     property: Property | None = None
     num_other_records: int = 0
     validation: NDArray[np.bool_] | None = None
+    verification_bin: Mapping[str, Any] | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     stamp: str = ""
     left_out: tuple[LeftOut, ...] = ()

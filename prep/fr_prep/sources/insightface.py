@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fr_prep.errors import SourceError
+from fr_prep.labels import count_labels
 from fr_prep.sources.damage import MOST_LOST, read_sound_records
 from fr_prep.sources.dialects import check_counts, name_dialect
 from fr_prep.sources.face_records import FaceRecords, RecordSettings
@@ -42,30 +43,33 @@ def read_face_set(source: Path, settings: RecordSettings | None = None) -> Image
         _require_labels(path, found, settings.label_position)
     if not found.is_image.any():
         raise SourceError(f"{path}: expected image records, received {len(found.keys)} records without an image.")
-    labels = found.records.labels[found.is_image].astype(np.int64)
+    places = _places(path, found)
+    labels = found.records.labels[found.image_rows].astype(np.int64)
+    classes, counts = count_labels(labels)
     stated, warnings = _read_property(property_path) if property_path else (None, [])
     return ImageSet(
         path=path,
-        dialect=name_dialect(found, labels),
-        places=_places(path, found),
-        keys=found.keys[found.is_image],
+        dialect=name_dialect(found, labels, len(classes)),
+        places=places,
+        keys=found.keys[found.image_rows],
         labels=labels,
         property=stated,
-        num_other_records=int((~found.is_image).sum()),
+        num_other_records=len(found.keys) - len(places),
         left_out=found.left_out,
-        warnings=[*found.warnings, *_count_left_out(found), *warnings, *check_counts(found, labels, stated)],
+        warnings=[*found.warnings, *_count_left_out(found), *warnings, *check_counts(found, classes, counts, stated)],
     )
 
 
 def _places(path: Path, found: FaceRecords) -> ImagePlaces:
-    records, is_image = found.records, found.is_image
+    records, rows = found.records, found.image_rows
+    lengths = records.image_lengths[rows]
     return ImagePlaces(
         folder=path.parent,
         files=(path.name,),
-        file_numbers=np.zeros(int(is_image.sum()), dtype=np.int64),
-        record_offsets=records.offsets[is_image],
-        image_offsets=records.image_offsets[is_image],
-        image_lengths=records.image_lengths[is_image],
+        file_numbers=np.zeros(len(lengths), dtype=np.int64),
+        record_offsets=records.offsets[rows],
+        image_offsets=records.image_offsets[rows],
+        image_lengths=lengths,
     )
 
 

@@ -92,7 +92,7 @@ class MergedSource:
             class_names=class_names,
             validation=None if validation is None else validation[rows],
             origin={"sets": entries},
-            warnings=[*warnings, *_compare_sizes(sets), *split_warnings],
+            warnings=[*warnings, *_compare_sizes(sets), *split_warnings, *_bins_left_out(sets)],
         )
 
 
@@ -187,6 +187,12 @@ def _join_places(parts: Sequence[ImagePlaces]) -> ImagePlaces:
         image_offsets=np.concatenate([places.image_offsets for places in parts]),
         image_lengths=np.concatenate([places.image_lengths for places in parts]),
     )
+
+
+def _bins_left_out(sets: Sequence[LabelledShards]) -> list[str]:
+    manifests = [shards.manifest for shards in sets if "verification_bin" in shards.manifest.content]
+    bins = ", ".join(str(manifest.folder / manifest.content["verification_bin"]["file"]) for manifest in manifests)
+    return [f"Verification bins are left out, since people in them may be in another set: {bins}."] if bins else []
 
 
 def _compare_sizes(sets: Sequence[LabelledShards]) -> list[str]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fr_prep.sources.face_records import FaceRecords, RecordSettings
 from fr_prep.sources.image_records import ImageRecords, read_image_records
-from fr_prep.sources.record_index import read_entries, sort_entries
+from fr_prep.sources.record_index import is_rising, read_entries, sort_entries
 from fr_prep.sources.recordio import RecordFile
 
 __all__ = ["describe_order", "read_all_records", "read_ranges"]
@@ -27,16 +27,16 @@ def read_all_records(path: Path, idx_path: Path | None, settings: RecordSettings
     """
     with RecordFile(path) as file:
         if idx_path:
-            entries = read_entries(idx_path)
-            keys, offsets = sort_entries(idx_path, *entries)
-            layout = describe_order(*entries)
+            keys, offsets = read_entries(idx_path)
+            layout = describe_order(keys, offsets)
+            keys, offsets = sort_entries(idx_path, keys, offsets)
         else:
             offsets = file.record_offsets()
             keys, layout = np.arange(len(offsets), dtype=np.int64), ("no .idx",)
-        records = read_image_records(file, offsets, label_position=settings.label_position)
-        warnings = _check_tiling(file, records, idx_path) if idx_path else ()
+        records, ends = read_image_records(file, offsets, label_position=settings.label_position)
+        warnings = _check_tiling(file, offsets, ends, idx_path) if idx_path else ()
         if not idx_path:
-            _require_tiling(file, records)
+            _require_tiling(file, offsets, ends)
         return FaceRecords(
             keys=keys, records=records, ranges=read_ranges(file, records), layout=layout, warnings=warnings
         )
@@ -44,9 +44,9 @@ def read_all_records(path: Path, idx_path: Path | None, settings: RecordSettings
 
 def describe_order(keys: NDArray[np.int64], offsets: NDArray[np.int64]) -> tuple[str, ...]:
     """Says in which order the lines of an `.idx` stand, where it is not that of the file."""
-    if (np.diff(offsets) > 0).all():
+    if is_rising(offsets):
         return ()
-    if keys[-1] == 0 and offsets[-1] < offsets[0] and (np.diff(offsets[:-1]) > 0).all():
+    if keys[-1] == 0 and offsets[-1] < offsets[0] and is_rising(offsets[:-1]):
         return (".idx names record 0 last",)
     return (".idx in another order than the .rec",)
 
@@ -62,13 +62,14 @@ def read_ranges(file: RecordFile, records: ImageRecords) -> NDArray[np.float32]:
     return ranges
 
 
-def _check_tiling(file: RecordFile, records: ImageRecords, idx_path: Path) -> tuple[str, ...]:
+def _check_tiling(
+    file: RecordFile, offsets: NDArray[np.int64], ends: NDArray[np.int64], idx_path: Path
+) -> tuple[str, ...]:
     """Compares the `.idx` with the file: what lies between the named records?"""
-    starts = np.append(records.offsets, file.num_bytes)
-    ends = np.concatenate(([0], records.ends))
+    starts = np.append(offsets, file.num_bytes)
     if (ends > starts).any():
         row = int(np.argmax(ends > starts))
-        offset = int(records.offsets[row - 1])
+        offset = int(starts[row - 1])
         raise file.damage(
             offset,
             f"the record at byte {offset} reaches to byte {int(ends[row])}, but {idx_path.name} names another one at byte "
@@ -92,15 +93,14 @@ def _check_tiling(file: RecordFile, records: ImageRecords, idx_path: Path) -> tu
     return tuple(found)
 
 
-def _require_tiling(file: RecordFile, records: ImageRecords) -> None:
+def _require_tiling(file: RecordFile, offsets: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
     """A file without `.idx` must be records from end to end."""
-    starts = np.append(records.offsets, file.num_bytes)
-    ends = np.concatenate(([0], records.ends))
+    starts = np.append(offsets, file.num_bytes)
     if (ends != starts).any():
         row = int(np.argmax(ends != starts))
         found = (
             f"the next one starts at byte {int(starts[row])}"
-            if row < len(records.offsets)
+            if row < len(offsets)
             else f"the file of {file.num_bytes} bytes holds no more"
         )
         raise file.damage(

@@ -50,7 +50,7 @@ class RewrittenSource:
         return ShardFolderSource(self.path).start_digests(pool)
 
     def read(self) -> ImageSet:
-        """Reads the set and sets its labels right.
+        """Reads the set and sets its labels right. Its verification bin goes along, where no split puts people in it into training.
 
         An image that moves gets the target's source label, so that class index and records agree. A new class gets a source
         label above all that the set has, in the order of the numbers in the overlay.
@@ -84,6 +84,10 @@ class RewrittenSource:
         numbers, first_new = numbers[rows], int(shards.source_labels.max()) + 1
         is_new = numbers >= num_classes
         labels = np.where(is_new, numbers - num_classes + first_new, shards.source_labels[np.where(is_new, 0, numbers)])
+        bin_ = shards.manifest.content.get("verification_bin")
+        if bin_ and self.split not in ("keep", "train"):
+            warnings.append(f"{bin_['file']} is left out: people in it may be trained on now.")
+            bin_ = None
         new_names = {label: new_class_name(label) for label in np.unique(labels[is_new]).tolist()}
         return replace(
             shards.images,
@@ -92,6 +96,7 @@ class RewrittenSource:
             labels=labels,
             class_names={**shards.images.class_names, **new_names},
             validation=None if validation is None else validation[rows],
+            verification_bin=bin_,
             origin=origin,
             warnings=warnings,
         )

@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fr_prep.build import BuildSettings, build_dataset
@@ -25,6 +27,7 @@ from fr_prep.sources.record_set import RecordSetSource
 FACTOR = int(os.environ.get("FR_CRASHES", "1"))
 STAGING = "conversion.incomplete"
 BEFORE_PUBLICATION = ("not begun", "planned", "shards", "tables", "syncing")
+HANGS_AFTER_SECONDS = 120  # on a busy machine too
 FINISHED = "a finished data set is there, nothing is left to resume"
 
 
@@ -66,7 +69,7 @@ class Conversion:
     def wait(self, process: subprocess.Popen[str]) -> Ended:
         """Waits for a process, which must not hang, and must keep its tracebacks to itself."""
         try:
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=HANGS_AFTER_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -74,6 +77,25 @@ class Conversion:
 
     def run(self, out: Path, *options: str) -> Ended:
         return self.wait(self.start(out, *options))
+
+    def wait_for_shards(self, process: subprocess.Popen[str], out: Path, number: int) -> None:
+        """Waits until so many whole shards are there, or the process has ended."""
+        while process.poll() is None and len(self._shard_names(out / STAGING) | self._shard_names(out)) < number:
+            time.sleep(0.001)
+
+    def _shard_names(self, folder: Path) -> set[str]:
+        try:
+            return {path.name for path in folder.iterdir() if path.name.endswith(f"-of-{self.num_shards:05d}")}
+        except FileNotFoundError:
+            return set()
+
+    @staticmethod
+    def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+        """Gives the workers that a process has now."""
+        try:
+            return psutil.Process(process.pid).children()
+        except psutil.NoSuchProcess:
+            return []
 
     def put_old(self, out: Path) -> dict[str, str]:
         """Puts the old set into a folder, and gives its digests."""
@@ -97,7 +119,7 @@ class Conversion:
         for phase, mark in (("moving", "publishing.json"), ("removing", "replaced.json"), ("syncing", "manifest.json")):
             if mark in names:
                 return phase
-        if any(name.startswith(("records.npy", "classes.csv")) for name in names):
+        if names & {"records.npy", "classes.csv", "classes.csv.incomplete"}:
             return "tables"
         return "shards" if self.shards(staging) else "planned" if "plan.json" in names else "not begun"
 
@@ -207,8 +229,6 @@ def make_conversion(folder: Path, make_set, script: str, *, num_classes: int, im
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            if "FR_CRASHES" not in os.environ:
-                item.add_marker(pytest.mark.skip(reason="kills whole conversions: set FR_CRASHES=1"))
             item.add_marker(pytest.mark.timeout(300 * FACTOR))
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.skipif(sys.platform != "linux", reason="signals and mounts as Linux has them"))
@@ -254,6 +274,18 @@ def memory_path(tmp_path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def mount() -> Callable[..., None]:
+    """Gives `mount`; whoever calls it is skipped where mounting is not allowed."""
+
+    def mount_or_skip(*arguments: object) -> None:
+        command = ["mount", *map(str, arguments)]
+        if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("mounting is not allowed here")
+
+    return mount_or_skip
 
 
 @pytest.fixture(scope="session")

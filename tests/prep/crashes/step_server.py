@@ -6,6 +6,7 @@ line of Python that is run here or in what runs the workers. Requests and answer
 
 import atexit
 import ctypes
+import faulthandler
 import fcntl
 import importlib
 import json
@@ -23,10 +24,14 @@ from fr_prep.cli import main
 
 PRELOADED = ("fr_prep.build", "fr_prep.sources.record_set", "multiprocessing.synchronize", "numpy.ma")
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
-TRACED = ("fr_prep", "concurrent/futures", "multiprocessing", "threading.py")
+TRACED = (
+    "fr_prep",
+    "concurrent/futures",
+    "multiprocessing",
+)  # a trace, unlike a signal, can cut in between a lock and `with`
 PR_SET_CHILD_SUBREAPER = 36
 EXT4_IOC_SHUTDOWN, WITHOUT_FLUSH = 0x8004587D, 2
-HANGS_AFTER_SECONDS = 30
+HANGS_AFTER_SECONDS = 120
 
 
 class Steps:
@@ -86,10 +91,10 @@ class Steps:
 
 def run(request, said):
     """Runs the command in this process, and leaves it as the interpreter would."""
-    signal.alarm(HANGS_AFTER_SECONDS)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(said, 1)
     os.dup2(said, 2)
+    faulthandler.dump_traceback_later(HANGS_AFTER_SECONDS, exit=True)
     resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], resource.RLIM_INFINITY))
     steps, code = Steps(request), 0
     steps.watch_lines() if request["lines"] else steps.watch_calls()

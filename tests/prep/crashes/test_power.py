@@ -12,15 +12,14 @@ ALONE = ("--workers", "1")
 
 
 @pytest.fixture
-def disk(memory_path):
+def disk(memory_path, mount):
     """Gives what makes an empty file system, and what takes it away and brings it back; skipped where that is not allowed."""
     image, folder = memory_path / "image", memory_path / "disk"
     folder.mkdir()
 
     def remount():
         subprocess.run(["umount", folder], capture_output=True)
-        if subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True).returncode:
-            pytest.skip("mounting is not allowed here")
+        mount("-o", "loop", image, folder)
 
     def make():
         subprocess.run(["umount", folder], capture_output=True)
@@ -45,7 +44,7 @@ def test_a_power_failure_at_any_step_loses_no_set_and_is_gone_on_from(stepped, d
     out = make() / "out"
     old = conversion.put_old(out) if old_set else {}
     assert stepped.run(out, *options).code == 0
-    for at in range(1, len(stepped.steps()) + 1, max(1, 6 // many(1))):
+    for at in range(1, len(stepped.steps()) + 1, max(1, 8 // many(1))):
         out = make() / "out"
         if old_set:
             conversion.put_old(out)
@@ -56,4 +55,4 @@ def test_a_power_failure_at_any_step_loses_no_set_and_is_gone_on_from(stepped, d
         conversion.check_goes_on(out, phase, old, stepped.run, keeps_shards=False)
         phases[phase] += 1
     print(f"{phases.total()} power failures: {dict(phases)}")
-    assert phases.total() >= 12
+    assert phases.total() >= 9

@@ -6,7 +6,6 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -78,9 +77,7 @@ def test_a_source_that_changes_while_it_is_read_gives_no_set(conversion, goes_on
         out = tmp_path / f"out{attempt}"
         old, options = (conversion.put_old(out), ["--overwrite"]) if rng.random() < 0.5 else ({}, [])
         process = changing.start(out, *options)
-        num_shards = rng.randrange(1, conversion.num_shards // 3)
-        while process.poll() is None and len(conversion.shards(out / "conversion.incomplete")) < num_shards:
-            time.sleep(0.001)
+        conversion.wait_for_shards(process, out, rng.randrange(1, conversion.num_shards // 3))
         CHANGES[change](tmp_path / "set" / "train.rec")
         ended = changing.wait(process)
         shutil.rmtree(tmp_path / "set")
@@ -113,7 +110,7 @@ def test_a_source_that_is_cut_short_while_its_index_is_read_is_said(conversion, 
     assert ended.stderr.startswith(f"{rec}: cannot be read between byte 0 and "), ended
 
 
-def test_a_source_on_a_disk_that_cannot_be_read_is_said(conversion, memory_path):
+def test_a_source_on_a_disk_that_cannot_be_read_is_said(conversion, memory_path, mount):
     """The file system lies in a file that is cut short under it: what was behind the cut gives an input/output error."""
     image, disk = memory_path / "image", memory_path / "disk"
     disk.mkdir()
@@ -124,8 +121,7 @@ def test_a_source_on_a_disk_that_cannot_be_read_is_said(conversion, memory_path)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-d", conversion.source, image], check=True)
     rec = (conversion.source / "train.rec").read_bytes()
     cut = image.read_bytes().index(rec[-50_000:-45_000]) & -4096
-    if subprocess.run(["mount", "-o", "loop,ro,noload", image, disk], capture_output=True).returncode:
-        pytest.skip("mounting is not allowed here")
+    mount("-o", "loop,ro,noload", image, disk)
     try:
         os.truncate(image, cut)
         ended = replace(conversion, source=disk).run(memory_path / "out")

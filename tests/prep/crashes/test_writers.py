@@ -1,11 +1,11 @@
 """Several processes on one folder at the same time: writers, and readers while one writes."""
 
 import itertools
-import os
 import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -46,8 +46,7 @@ def test_one_that_goes_on_and_one_that_starts_anew_do_not_meet(conversion, tmp_p
     for number in range(many(1)):
         out = tmp_path / f"out{number}"
         killed = conversion.start(out)
-        while len(conversion.shards(out / "conversion.incomplete")) < 20 and killed.poll() is None:
-            time.sleep(0.001)
+        conversion.wait_for_shards(killed, out, 20)
         killed.send_signal(signal.SIGKILL)
         conversion.wait(killed)
         writers = [conversion.start(out, "--resume"), conversion.start(out, "--overwrite")]
@@ -60,7 +59,7 @@ def test_one_that_goes_on_and_one_that_starts_anew_do_not_meet(conversion, tmp_p
 
 def test_who_reads_while_a_set_is_replaced_finds_a_whole_one_or_is_told(conversion, tmp_path, many):
     found = Counter()
-    for number in range(many(1)):
+    for number in itertools.count():
         out = tmp_path / f"out{number}"
         conversion.put_old(out)
         writer = conversion.start(out, "--overwrite")
@@ -72,23 +71,37 @@ def test_who_reads_while_a_set_is_replaced_finds_a_whole_one_or_is_told(conversi
                 found[command, "whole" if ended.returncode == 0 else "told"] += 1
         assert conversion.wait(writer).code == 0
         assert conversion.digest(out) == conversion.whole
+        if found.total() >= many(2):
+            break
     print(f"readers: {dict(found)}")
-    assert found.total() >= many(2)
 
 
 def test_the_folder_stays_locked_until_the_last_worker_has_ended(conversion, tmp_path):
-    out = tmp_path / "out"
-    first = conversion.start(out)
-    while len(conversion.shards(out / "conversion.incomplete")) < 1:
-        time.sleep(0.001)
-    worker = psutil.Process(first.pid).children()[0]
-    worker.suspend()
-    try:
-        os.kill(first.pid, signal.SIGINT)
-        time.sleep(0.3)
-        assert outcome(conversion.run(out, "--overwrite")) == "locked"
-    finally:
-        worker.resume()
-    assert conversion.wait(first).code == 130
+    for number in itertools.count():
+        out = tmp_path / f"out{number}"
+        first = conversion.start(out)
+        conversion.wait_for_shards(first, out, 1)
+        with standing_still(conversion.workers(first)[:1]):
+            first.send_signal(signal.SIGINT)
+            time.sleep(0.3)  # it takes the signal, and waits for its worker
+            second = conversion.run(out, "--overwrite")
+        ended = conversion.wait(first)
+        if conversion.phase(out) == "shards":
+            break
+    assert (ended.code, outcome(second)) == (130, "locked")
     assert conversion.run(out, "--resume").code == 0
     assert conversion.digest(out) == conversion.whole
+
+
+@contextmanager
+def standing_still(workers):
+    """Has workers stand still for a while, those that have not ended."""
+    try:
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.suspend()
+        yield
+    finally:
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.resume()

@@ -1,5 +1,7 @@
 """The embedding network: pixel scaling, backbone, output layer. This is the model that is exported."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -7,35 +9,37 @@ import keras
 from fr_train.backbones.registry import BackboneOptions, find_backbone
 from fr_train.backbones.restyle import restyle
 from fr_train.errors import ConfigError
+from fr_train.layers import WeightNormalizedDense
 
 __all__ = ["OUTPUT_LAYERS", "build_embedding_network"]
 
 Tensor = Any
+Dense = Callable[..., Any]  # makes the embedding layer
 
 
-def _pooled(features: Tensor, embedding_size: int, dropout: float) -> Tensor:
+def _pooled(features: Tensor, dense: Dense, dropout: float) -> Tensor:
     """The recipe's: global average pooling, dropout, dense."""
     x = keras.layers.GlobalAveragePooling2D(name="pool")(features)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    return keras.layers.Dense(embedding_size, name="embedding")(x)
+    return dense()(x)
 
 
-def _output_e(features: Tensor, embedding_size: int, dropout: float) -> Tensor:
+def _output_e(features: Tensor, dense: Dense, dropout: float) -> Tensor:
     """Option E of the ArcFace paper: BN, dropout, flatten, dense, BN."""
     x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="features_bn")(features)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(embedding_size, name="embedding")(x)
+    x = dense()(x)
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="embedding_bn")(x)
 
 
-def _global_depthwise(features: Tensor, embedding_size: int, dropout: float) -> Tensor:
+def _global_depthwise(features: Tensor, dense: Dense, dropout: float) -> Tensor:
     """MobileFaceNet's GDC: a depthwise convolution over the whole map, BN, then a linear layer and BN."""
     x = keras.layers.DepthwiseConv2D(features.shape[1:3], use_bias=False, name="gdc")(features)
     x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="gdc_bn")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    x = keras.layers.Dense(embedding_size, use_bias=False, name="embedding")(x)
+    x = dense(use_bias=False)(x)
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="embedding_bn")(x)
 
 
@@ -52,6 +56,7 @@ def build_embedding_network(
     output: str = "",
     activation: str = "",
     l2: float = 0.0,
+    weight_normalized: bool = False,
     imagenet: bool = False,
 ) -> keras.Model:
     """Builds a network that takes images as they are decoded.
@@ -65,6 +70,7 @@ def build_embedding_network(
         output: `gap`, `e` or `gdc`; empty is what the field gives this backbone.
         activation: `relu`, `prelu` or `swish`; empty is the backbone's own.
         l2: factor of the sum of squares of each kernel that is added to the loss.
+        weight_normalized: make the embedding layer a `fr_train.layers.WeightNormalizedDense`.
         imagenet: begin with weights trained on ImageNet.
 
     Returns:
@@ -80,6 +86,7 @@ def build_embedding_network(
     images = keras.Input((*image_size, 3), name="images")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(images)
     features = backbone.build(scaled, BackboneOptions(width=width, imagenet=imagenet))
-    embedding = OUTPUT_LAYERS[output](features, embedding_size, dropout)
+    kind = WeightNormalizedDense if weight_normalized else keras.layers.Dense
+    embedding = OUTPUT_LAYERS[output](features, partial(kind, embedding_size, name="embedding"), dropout)
     embedding = keras.layers.Activation("linear", dtype="float32", name="float32")(embedding)
     return restyle(keras.Model(images, embedding, name=name), activation=activation, l2=l2)

@@ -1,7 +1,6 @@
 """`fr-train bench-input`."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,7 +20,13 @@ __all__ = ["bench_input"]
 )
 @click.option("--image-size", type=click.IntRange(16), nargs=2, metavar="HEIGHT WIDTH", help="Resize the images.")
 @click.option("--mirror/--no-mirror", default=True, show_default=True, help="Mirror every other image.")
-@click.option("--augment", "augmentations", multiple=True, metavar="KEY=VALUE", help="A key of [augment]; repeatable.")
+@click.option(
+    "--augment",
+    "augmentations",
+    multiple=True,
+    metavar="PRESET|KEY=VALUE",
+    help="none, light or strong, or a key of [augment]; repeatable.",
+)
 @click.option("--seconds", type=click.FloatRange(0), default=10, show_default=True, help="How long to measure, about.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON to stdout.")
 def bench_input(
@@ -46,12 +51,16 @@ def bench_input(
 
     import_tensorflow()
     from fr_train.bench_input import measure_input
+    from fr_train.config_file import parse_augment, parse_config
     from fr_train.overlay import read_overlay
     from fr_train.shard_set import read_shard_set
     from fr_train.stream import Stream, StreamSettings
 
     settings = StreamSettings(
-        batch_size=batch_size, images_per_class=images_per_class, mirror=mirror, augment=_parse_augment(augmentations)
+        batch_size=batch_size,
+        images_per_class=images_per_class,
+        mirror=mirror,
+        augment=parse_config({}, overrides=parse_augment(augmentations)).augment,
     )
     shard_set = read_shard_set(shards, overlay=read_overlay(overlay) if overlay else None)
     stream = Stream(shard_set, settings, seed=0, image_size=image_size or shard_set.image_size)
@@ -61,21 +70,3 @@ def bench_input(
         return
     for line in figures.describe():
         click.echo(line)
-
-
-def _parse_augment(texts: tuple[str, ...]) -> Any:
-    from dataclasses import fields
-
-    from fr_train.augment.settings import AugmentSettings
-
-    known = {item.name: item.type for item in fields(AugmentSettings)}
-    values: dict[str, Any] = {}
-    for text in texts:
-        key, _, value = text.partition("=")
-        if key not in known:
-            raise click.BadParameter(f"expected one of {', '.join(known)}, received {key!r}.", param_hint="--augment")
-        try:
-            values[key] = (int if known[key] is int else float)(value)
-        except ValueError:
-            raise click.BadParameter(f"{key}: expected a number, received {value!r}.", param_hint="--augment") from None
-    return AugmentSettings(**values)

@@ -1,5 +1,6 @@
 """The job of `fr-train`: config, run folder, training, and what is said of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ class RunOptions:
     config: str | None
     bins: tuple[Path, ...]
     changes: Mapping[tuple[str, ...], Any]
+    augmentations: tuple[str, ...]
     overrides: tuple[str, ...]
     resume: bool
     force: bool
@@ -48,13 +50,19 @@ def run_training(options: RunOptions) -> None:
             f"fr-train --resume --out {run.path}"
         )
         raise click.exceptions.Exit(130)
-    for name, path in (("model", run.best), ("last", run.last), ("curve", run.curves), ("history", run.history)):
+    for name, path in (
+        ("model", run.best),
+        ("last", run.last),
+        ("centers", run.centers),
+        ("curve", run.curves),
+        ("history", run.history),
+    ):
         if path.exists():
             click.echo(f"{name:<8} {path}")
 
 
 def _resolve(options: RunOptions, run: Any) -> Any:
-    from fr_train.config_file import find_config, load_config, parse_config, parse_override
+    from fr_train.config_file import find_config, load_config, parse_augment, parse_config, parse_override
     from fr_train.overlay import read_overlay
 
     changes = dict(options.changes)
@@ -62,6 +70,7 @@ def _resolve(options: RunOptions, run: Any) -> Any:
         changes[("shards",)] = str(options.shards.absolute())
     if options.bins:
         changes[("bins",)] = [str(path.absolute()) for path in options.bins]
+    changes.update(parse_augment(options.augmentations))
     changes.update(parse_override(text) for text in options.overrides)
     if options.resume:
         if options.overwrite or options.config:
@@ -84,7 +93,7 @@ def _show_row(row: Mapping[str, Any]) -> None:
     scores = "".join(
         f"  {key.removesuffix('_accuracy')} {value:.4f}" for key, value in row.items() if key.endswith("_accuracy")
     )
+    accuracy = "" if math.isnan(row["accuracy"]) else f"  accuracy {row['accuracy']:.4f}"  # none without a head
     click.echo(
-        f"epoch {row['epoch']:>3}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
-        f"{row['images_per_second']:.0f} images/s{scores}"
+        f"epoch {row['epoch']:>3}  loss {row['loss']:.4f}{accuracy}  {row['images_per_second']:.0f} images/s{scores}"
     )

@@ -1,0 +1,1 @@
+"""Embedding networks in the formats that other programs run: ONNX, TensorFlow Lite, SavedModel."""

@@ -1,0 +1,1 @@
+"""What a training will take, on paper: memory of a device, bytes moved a step, hours an epoch."""

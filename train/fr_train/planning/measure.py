@@ -1,0 +1,86 @@
+"""How fast this machine is: some real training steps of the network, and some of the head."""
+
+import os
+import statistics
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fr_train.heads import CosineHead
+from fr_train.losses.registry import build_losses
+from fr_train.optimizers import build_optimizer
+from fr_train.planning.job import Job
+from fr_train.planning.network_cost import NetworkCost
+from fr_train.planning.rates import Rates
+from fr_train.schedules import Schedule
+from fr_train.training_step import TrainingStep
+
+__all__ = ["measure_rates"]
+
+MOST_IMAGES = 32  # a larger batch takes in proportion
+MOST_LOGITS = 1 << 25  # 128 MiB
+LEAST_STEPS = 3
+
+
+def measure_rates(job: Job, network: keras.Model, cost: NetworkCost, *, seconds: float = 3.0) -> Rates:
+    """Takes the time of steps as a run does them, of the network and of the head by itself, on the first device.
+
+    Args:
+        job: the training.
+        network: its network.
+        cost: of it.
+        seconds: how long for each of the two, about, beside compilation and two steps to warm up.
+    """
+    rng, embedding_size = np.random.default_rng(0), cost.embedding_size
+    num_images = min(job.images_per_device, MOST_IMAGES)
+    images = tf.constant(rng.integers(0, 256, (num_images, *network.input_shape[1:]), dtype=np.uint8))
+    losses = build_losses({"name": "center"}, num_classes=2, embedding_size=embedding_size)
+    step = _build_step(job, network, None, losses)
+    of_network = _time_step(step, images, tf.zeros(num_images, tf.int32), seconds=seconds)
+
+    num_classes = max(2, min(job.sampled_rows, MOST_LOGITS // job.head_batch))
+    inputs = keras.Input((embedding_size,))
+    nothing = keras.Model(inputs, keras.layers.Identity(dtype="float32")(inputs))
+    head = CosineHead(num_classes, name="head")
+    head.build((None, embedding_size))
+    losses = build_losses({"name": "arcface"}, num_classes=num_classes, embedding_size=embedding_size)
+    step = _build_step(job, nothing, head, losses)
+    embeddings = tf.constant(rng.normal(size=(job.head_batch, embedding_size)).astype(np.float32))
+    labels = tf.constant(rng.integers(0, num_classes, job.head_batch, dtype=np.int32))
+    of_head = _time_step(step, embeddings, labels, seconds=seconds)
+    return Rates(
+        network_flops=cost.step_flops * num_images / of_network,
+        head_flops=cost.head_flops(job.head_batch, num_classes) / of_head,
+        precision=job.config.precision,
+        source=f"measured on {_name_device()}: {num_images} images, {num_classes:,} classes",
+    )
+
+
+def _build_step(job: Job, network: Any, head: Any, losses: Any) -> TrainingStep:
+    phase = job.config.phases[-1]
+    trainable = [*network.trainable_variables, *(head.trainable_variables if head is not None else [])]
+    schedule = Schedule(phase.schedule, peak=phase.optimizer.learning_rate, steps_per_epoch=1000, epochs=phase.epochs)
+    optimizer = build_optimizer(phase.optimizer, schedule, trainable)
+    return TrainingStep(network, head, losses, optimizer, trainable=trainable, schedule=schedule, xla=job.config.xla)
+
+
+def _time_step(step: TrainingStep, inputs: tf.Tensor, labels: tf.Tensor, *, seconds: float) -> float:
+    """Gives the median seconds of a step."""
+    for _ in range(2):
+        np.asarray(step(inputs, labels).losses)
+    taken: list[float] = []
+    while len(taken) < LEAST_STEPS or sum(taken) < seconds:
+        begun = time.perf_counter()
+        np.asarray(step(inputs, labels).losses)
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken)
+
+
+def _name_device() -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU"))
+    return f"{os.cpu_count()} processors"
