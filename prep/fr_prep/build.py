@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,17 +21,19 @@ from fr_prep.output_folder import OutputFolder
 from fr_prep.pairs.pair_bins import bin_bytes, draw_validation_pairs, pair_warnings, read_pair_images
 from fr_prep.pairs.verification_pairs import PairSample
 from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
-from fr_prep.pool import WorkerPool
+from fr_prep.pool import WorkerPool, open_pool
 from fr_prep.record_table import RecordTableWriter
 from fr_prep.shard_task import ShardTask
 from fr_prep.shards import ShardResult, receipt_path, write_shard
 from fr_prep.source_states import file_states, require_unchanged, source_fingerprint
 from fr_prep.sources.image_set import ImageSet, ImageSource
+from fr_prep.store import Store
+from fr_prep.store_folder import StoreFolder, write_shard_to_store
 from fr_prep.tables import write_tables
 
 __all__ = ["BuildSettings", "Conversion", "build_dataset", "plan_dataset"]
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")  # shard names add 40 letters, and file systems hold 255
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")  # names of files add up to 55 letters, and file systems hold 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class BuildSettings:
         name: the data set's name: a letter, then letters, digits and underscores, as TensorFlow Datasets wants it.
         plan: order and division.
         num_workers: processes; they change nothing in the result.
+        scheduler: address of a Dask scheduler whose workers do it instead.
         overwrite: replace what is in the folder.
         resume: go on with an interrupted conversion.
         quiet: no progress bar.
@@ -50,6 +53,7 @@ class BuildSettings:
     name: str = "faces"
     plan: PlanSettings = field(default_factory=PlanSettings)
     num_workers: int = 1
+    scheduler: str | None = None
     overwrite: bool = False
     resume: bool = False
     quiet: bool = False
@@ -121,28 +125,34 @@ def plan_dataset(source: ImageSource, settings: BuildSettings) -> Conversion:
     return Conversion(images=images, plan=plan, num_bytes=num_bytes, pairs=pairs)
 
 
-def build_dataset(source: ImageSource, out: Path, *, settings: BuildSettings) -> manifests.Manifest:
+def build_dataset(source: ImageSource, out: Path | Store, *, settings: BuildSettings) -> manifests.Manifest:
     """Converts a source into a folder of TFRecord shards with class index, record table and manifest.
 
     Args:
         source: where the images come from.
-        out: the data set's folder.
+        out: the data set's folder, of this machine or of a store.
         settings: the user's choices.
 
     Raises:
         SourceError: if the source cannot be used, is damaged, or changed while it was read.
         OutputError: if the folder is taken, or cannot be written.
-        WorkerError: if a worker process died.
+        WorkerError: if a worker process died, or the workers of a scheduler cannot be used.
     """
     before = file_states(source)
     # In this order, so that the folder stays locked until the last worker has ended.
-    with OutputFolder(out) as folder, WorkerPool(settings.num_workers, resumable=True) as pool:
+    with (
+        StoreFolder(out) if isinstance(out, Store) else OutputFolder(out) as folder,
+        open_pool(settings.num_workers, scheduler=settings.scheduler, resumable=True) as pool,
+    ):
+        pool.require_shared(source.files(), out=None if isinstance(out, Store) else out)
         wait_for_digests = source.start_digests(pool)  # while this process reads the index
         conversion = plan_dataset(source, settings)
         fingerprint = {**source_fingerprint(source, conversion.images, before), **settings.arguments()}
-        _require_space(folder.path, conversion.num_bytes - folder.staged_bytes())
+        if isinstance(folder, OutputFolder):
+            _require_space(folder.path, conversion.num_bytes - folder.staged_bytes())
         folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
-        results, record_table = _write_shards(conversion, folder, pool, settings)
+        write = _shard_writer(out, pool)
+        results, record_table = _write_shards(conversion, folder, pool, write, settings)
         verification_bin = _write_verification_bin(conversion, folder.staging, settings.name)
         source_files = wait_for_digests()
         try:
@@ -164,7 +174,7 @@ def build_dataset(source: ImageSource, out: Path, *, settings: BuildSettings) ->
         except OSError as error:
             raise write_error(folder.staging, error) from error
         folder.publish(manifest.file_names())
-    return manifests.read_manifest(out)
+    return manifest if isinstance(out, Store) else manifests.read_manifest(out)
 
 
 def _require_space(folder: Path, num_bytes: int) -> None:
@@ -176,8 +186,18 @@ def _require_space(folder: Path, num_bytes: int) -> None:
         )
 
 
+def _shard_writer(out: Path | Store, pool: WorkerPool) -> Callable[[ShardTask], ShardResult]:
+    if isinstance(out, Store):
+        return partial(write_shard_to_store, store=out)
+    return partial(write_shard, shared=not pool.num_processes)
+
+
 def _write_shards(
-    conversion: Conversion, folder: OutputFolder, pool: WorkerPool, settings: BuildSettings
+    conversion: Conversion,
+    folder: OutputFolder | StoreFolder,
+    pool: WorkerPool,
+    write: Callable[[ShardTask], ShardResult],
+    settings: BuildSettings,
 ) -> tuple[dict[str, list[ShardResult]], str]:
     """Writes the shards that are missing, and the record table; gives the results of all, by split, and its SHA-256."""
     results: dict[str, ShardResult] = {}
@@ -199,14 +219,28 @@ def _write_shards(
                 else:
                     yield task
 
-        for _, result in pool.run(partial(write_shard, task) for task in missing()):
+        written = []
+        for _, result in pool.run(partial(write, task) for task in missing()):
             results[result.file] = result
+            written.append(result)
             bar.update(result.num_records)
+    _require_written(folder, written)
     by_split = {
         split: [results[manifests.shard_name(settings.name, split, i, len(shards))] for i in range(len(shards))]
         for split, shards in conversion.plan.splits.items()
     }
     return by_split, table.sha256
+
+
+def _require_written(folder: OutputFolder | StoreFolder, results: Sequence[ShardResult]) -> None:
+    """Makes sure that what workers wrote stands here: one that came late may see another folder under this path."""
+    sizes = folder.sizes()
+    for result in results:
+        if sizes.get(result.file) != result.num_bytes:
+            raise OutputError(
+                f"{folder.path}/{result.file}: expected {result.num_bytes:,} bytes, as a worker wrote, received "
+                f"{sizes.get(result.file, 'no file')}. Have all workers see one folder there, then go on with --resume."
+            )
 
 
 def _write_verification_bin(conversion: Conversion, staging: Path, name: str) -> dict[str, Any] | None:
@@ -232,8 +266,10 @@ def _shard_tasks(conversion: Conversion, staging: Path, name: str) -> Iterator[S
             yield conversion.shard_task(staging / manifests.shard_name(name, split, index, len(shards)), rows)
 
 
-def _finished_result(folder: OutputFolder, task: ShardTask) -> ShardResult | None:
+def _finished_result(folder: OutputFolder | StoreFolder, task: ShardTask) -> ShardResult | None:
     """Gives the receipt of a shard that an interrupted run finished, if the shard is what the receipt says."""
+    if isinstance(folder, StoreFolder):
+        return folder.finished_result(task)
     shard = folder.finished_file(task.path.name)
     if shard is None:
         return None

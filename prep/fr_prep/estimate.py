@@ -14,7 +14,7 @@ import crc32c
 import numpy as np
 
 from fr_prep.build import Conversion
-from fr_prep.pool import WorkerPool
+from fr_prep.pool import open_pool
 from fr_prep.shard_task import ShardTask
 from fr_prep.shards import write_blocks
 
@@ -54,7 +54,13 @@ class Estimate:
 
 
 def estimate_time(
-    conversion: Conversion, place: Path, *, num_workers: int, index_seconds: float, checked: Path | None
+    conversion: Conversion,
+    place: Path,
+    *,
+    num_workers: int,
+    index_seconds: float,
+    checked: Path | None,
+    scheduler: str | None = None,
 ) -> Estimate:
     """Writes images of the plan by all workers for about a second, into files without a name, and extrapolates.
 
@@ -62,6 +68,7 @@ def estimate_time(
         conversion: what is planned.
         place: a folder on the disk that is to be written.
         num_workers: processes.
+        scheduler: address of a Dask scheduler whose workers are asked instead.
         index_seconds: how long the plan took.
         checked: the file of the source of which a conversion makes a checksum, if it does.
 
@@ -71,11 +78,13 @@ def estimate_time(
         WorkerError: if a worker process died.
     """
     shards = [rows for split in conversion.plan.splits.values() for rows in split]
-    chosen = np.unique(np.linspace(0, len(shards) - 1, num_workers * SHARDS_A_WORKER).round().astype(np.int64))
     mean_bytes = conversion.num_bytes / conversion.plan.num_images
     num_records = int(SHARD_BYTES / mean_bytes) + 1
-    tasks = [conversion.shard_task(place, shards[number][:num_records]) for number in chosen.tolist()]
-    with WorkerPool(num_workers) as pool:
+    with open_pool(num_workers, scheduler=scheduler) as pool:
+        pool.require_shared([conversion.images.path], out=place)
+        num_workers = pool.num_workers
+        chosen = np.unique(np.linspace(0, len(shards) - 1, num_workers * SHARDS_A_WORKER).round().astype(np.int64))
+        tasks = [conversion.shard_task(place, shards[number][:num_records]) for number in chosen.tolist()]
         few = conversion.shard_task(place, shards[0][:WARM_UP_RECORDS])
         for wait in [pool.submit(partial(_write_sample, [few], place)) for _ in range(num_workers)]:  # starts them
             wait()

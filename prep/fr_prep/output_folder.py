@@ -19,7 +19,7 @@ from fr_prep.errors import OutputError, ShardError
 from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, write_error, write_text
 from fr_prep.manifest import KINDS, MANIFEST_FILE, read_manifest
 
-__all__ = ["OutputFolder"]
+__all__ = ["PLAN_FILE", "STAGING_FOLDER", "OutputFolder", "require_same"]
 
 Json = TypeVar("Json", dict[str, Any], list[str])
 
@@ -111,7 +111,7 @@ class OutputFolder:
             elif not plan_path.exists():
                 self.discard()  # killed before it began: there is nothing to go on with
             else:
-                _require_same(self.path, _read_json(plan_path, dict), fingerprint)
+                require_same(str(self.path), _read_json(plan_path, dict), fingerprint)
                 for orphan in self.staging.glob(f"*{INCOMPLETE_SUFFIX}"):
                     orphan.unlink()
                 return
@@ -142,6 +142,10 @@ class OutputFolder:
         if self._is_publishing():
             places.append(self.path / name)
         return next((place for place in places if place.is_file()), None)
+
+    def sizes(self) -> dict[str, int]:
+        """Gives the files that are being made, and their bytes."""
+        return {entry.name: entry.stat().st_size for entry in os.scandir(self.staging)}
 
     def staged_bytes(self) -> int:
         """Gives how many bytes an interrupted run has written already, also of files that it had moved to their place."""
@@ -243,7 +247,8 @@ def _read_json(path: Path, kind: type[Json]) -> Json:
     return content
 
 
-def _require_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def require_same(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuses to go on with a conversion that had other arguments, another source or another version."""
     changed = [
         f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
         for name in sorted({*before, *now})

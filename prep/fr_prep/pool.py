@@ -1,4 +1,4 @@
-"""Running independent tasks in worker processes, with progress, and without ever waiting for a dead one."""
+"""Running independent tasks in workers, with progress, and without ever waiting for a dead one."""
 
 import ctypes
 import multiprocessing
@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,15 +15,16 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Self, TypeVar, cast
 
 from fr_prep.errors import WorkerError
 
-__all__ = ["WorkerPool", "default_workers", "run_tasks"]
+__all__ = ["LocalPool", "WorkerPool", "default_workers", "open_pool", "run_tasks"]
 
 Result = TypeVar("Result")
 _PR_SET_PDEATHSIG = 1
-_SECONDS_BETWEEN_LOOKS = 0.1  # for Ctrl-C, and for workers that died
+SECONDS_BETWEEN_LOOKS = 0.1  # for Ctrl-C, and for workers that died
 
 
 def default_workers() -> int:
@@ -30,21 +32,109 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class WorkerPool:
-    """Worker processes, to be entered. A pool of one runs everything in this process.
+class WorkerPool(ABC):
+    """Workers for independent tasks, to be entered: processes of this machine (`LocalPool`), or others (`cluster.ClusterPool`).
+
+    Raises:
+        WorkerError: from `submit` and `run`, if a worker died without a report. An exception of a task is raised as it is.
+    """
+
+    @abstractmethod
+    def __enter__(self) -> Self:
+        """Starts the workers, or finds them."""
+
+    @abstractmethod
+    def __exit__(self, *_: object) -> None:
+        """Gives up what has not begun, and waits until no worker runs a task any more."""
+
+    @property
+    @abstractmethod
+    def num_workers(self) -> int:
+        """Tasks that run at the same time."""
+
+    @property
+    def num_processes(self) -> int:
+        """Processes of this machine that run tasks; 1 is this process itself, 0 are workers elsewhere."""
+        return self.num_workers
+
+    @property
+    def _max_pending(self) -> int:
+        return self.num_workers + 1
+
+    def require_shared(self, files: Collection[Path], *, out: Path | None = None) -> None:  # noqa: B027  nothing to do
+        """Makes sure, before anything is run, that all workers see what this process sees.
+
+        Args:
+            files: what is to be read.
+            out: the folder that is to be written, if there is one; it must be there.
+
+        Raises:
+            WorkerError: if a worker does not.
+        """
+
+    @abstractmethod
+    def _start(self, task: Callable[[], Result]) -> Future[Result]:
+        """Hands a task to the workers."""
+
+    @abstractmethod
+    def _wait_for_first(
+        self, pending: Collection[Future[Result]], meanwhile: Callable[[], object] = lambda: None
+    ) -> set[Future[Result]]:
+        """Waits until at least one task has ended; gives those that have."""
+
+    @abstractmethod
+    def _result(self, done: Future[Result]) -> Result:
+        """Gives the result of a task that has ended, or raises what it raised."""
+
+    def submit(self, task: Callable[[], Result]) -> Callable[[], Result]:
+        """Starts a task, for instance a `functools.partial` of a module's function; gives what waits for its result."""
+        future = self._start(task)
+
+        def wait_for_result() -> Result:
+            (done,) = self._wait_for_first([future])
+            return self._result(done)
+
+        return wait_for_result
+
+    def run(
+        self, tasks: Iterable[Callable[[], Result]], *, meanwhile: Callable[[], object] = lambda: None
+    ) -> Iterator[tuple[int, Result]]:
+        """Runs tasks and yields (position of the task, its result) as they are done.
+
+        Tasks are taken only as workers become free, so that a long list of large ones is never held twice.
+
+        Args:
+            tasks: what to run.
+            meanwhile: called some times a second while workers are waited for.
+        """
+        pending: dict[Future[Result], int] = {}
+        waiting = enumerate(tasks)
+        while True:
+            while len(pending) < self._max_pending and (item := next(waiting, None)) is not None:
+                pending[self._start(item[1])] = item[0]
+            if not pending:
+                return
+            for future in self._wait_for_first(pending, meanwhile):
+                yield pending.pop(future), self._result(future)
+
+
+class LocalPool(WorkerPool):
+    """Worker processes of this machine. A pool of one runs everything in this process.
 
     Args:
         num_workers: processes.
         resumable: whether what is finished is kept, for `--resume`; it is said where a worker died.
-
-    Raises:
-        WorkerError: from `submit` and `run`, if a worker died without a report. An exception of a task is raised as it is.
     """
 
     def __init__(self, num_workers: int, *, resumable: bool = False) -> None:
         self._num_workers = num_workers
         self._resumable = resumable
         self._pool: ProcessPoolExecutor | None = None
+
+    @property
+    def num_workers(self) -> int:
+        """Processes."""
+        return self._num_workers
 
     def __enter__(self) -> Self:
         if self._num_workers > 1:
@@ -65,42 +155,20 @@ class WorkerPool:
                 closing.join()
 
     def submit(self, task: Callable[[], Result]) -> Callable[[], Result]:
-        """Starts a task, for instance a `functools.partial` of a module's function; gives what waits for its result."""
-        if self._pool is None:
-            return task
-        with self._death_reported(), _interrupts_held():
-            future = self._pool.submit(task)
-
-        def wait_for_result() -> Result:
-            (done,) = self._wait_for_first([future])
-            return self._result(done)
-
-        return wait_for_result
+        """Starts a task, or gives itself, to be run when its result is asked for."""
+        return task if self._pool is None else super().submit(task)
 
     def run(
         self, tasks: Iterable[Callable[[], Result]], *, meanwhile: Callable[[], object] = lambda: None
     ) -> Iterator[tuple[int, Result]]:
-        """Runs tasks and yields (position of the task, its result) as they are done.
-
-        Tasks are taken only as workers become free, so that a long list of large ones is never held twice.
-
-        Args:
-            tasks: what to run.
-            meanwhile: called some times a second while workers are waited for.
-        """
+        """Runs tasks and yields (position of the task, its result) as they are done; one after the other in a pool of one."""
         if self._pool is None:
-            yield from ((position, task()) for position, task in enumerate(tasks))
-            return
-        pending: dict[Future[Result], int] = {}
-        waiting = enumerate(tasks)
-        while True:
-            while len(pending) < self._num_workers + 1 and (item := next(waiting, None)) is not None:
-                with self._death_reported(), _interrupts_held():
-                    pending[self._pool.submit(item[1])] = item[0]
-            if not pending:
-                return
-            for future in self._wait_for_first(pending, meanwhile):
-                yield pending.pop(future), self._result(future)
+            return ((position, task()) for position, task in enumerate(tasks))
+        return super().run(tasks, meanwhile=meanwhile)
+
+    def _start(self, task: Callable[[], Result]) -> Future[Result]:
+        with self._death_reported(), _interrupts_held():
+            return cast(ProcessPoolExecutor, self._pool).submit(task)
 
     def _workers(self) -> list[BaseProcess]:
         return [] if self._pool is None else list((self._pool._processes or {}).values())
@@ -111,7 +179,7 @@ class WorkerPool:
         done: set[Future[Result]] = set()
         while not done:
             with self._death_reported(), _interrupts_held():
-                done = wait(pending, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED).done
+                done = wait(pending, timeout=SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED).done
                 if not done and any(worker.exitcode is not None for worker in self._workers()):
                     raise BrokenProcessPool("a worker has ended before the pool")
             meanwhile()
@@ -133,11 +201,25 @@ class WorkerPool:
             ) from error
 
 
+def open_pool(num_workers: int, *, scheduler: str | None = None, resumable: bool = False) -> WorkerPool:
+    """Gives the workers of a Dask scheduler, where its address is given, or else processes of this machine."""
+    if scheduler is None:
+        return LocalPool(num_workers, resumable=resumable)
+    try:
+        from fr_prep.cluster import ClusterPool  # noqa: PLC0415  Dask takes half a second, and may be missing
+    except ModuleNotFoundError as error:
+        raise WorkerError(
+            f"--scheduler needs Dask, which is missing ({error}): pip install 'fr-toolkit[cluster]', here and on all workers."
+        ) from error
+
+    return ClusterPool(scheduler, resumable=resumable)
+
+
 def run_tasks(
     tasks: Iterable[Callable[[], Result]], *, num_workers: int, resumable: bool = False
 ) -> Iterator[tuple[int, Result]]:
-    """Runs tasks in a pool of their own; see `WorkerPool` and `WorkerPool.run`."""
-    with WorkerPool(num_workers, resumable=resumable) as pool:
+    """Runs tasks in processes of their own; see `LocalPool` and `WorkerPool.run`."""
+    with LocalPool(num_workers, resumable=resumable) as pool:
         yield from pool.run(tasks)
 
 
@@ -174,8 +256,8 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """Forks where that is safe, which starts workers in milliseconds; a process with TensorFlow's threads must not fork."""
-    forks = sys.platform == "linux" and "tensorflow" not in sys.modules
+    """Forks where that is safe, which starts workers in milliseconds; a process with the threads of others must not fork."""
+    forks = sys.platform == "linux" and sys.modules.keys().isdisjoint({"tensorflow", "distributed"})
     return multiprocessing.get_context("fork" if forks else "spawn")
 
 

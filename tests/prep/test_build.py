@@ -14,6 +14,7 @@ from fr_prep.build import BuildSettings, build_dataset, plan_dataset
 from fr_prep.errors import DamagedRecordError, OutputError, PrepError, SourceError
 from fr_prep.manifest import read_manifest
 from fr_prep.plan import PlanSettings
+from fr_prep.pool import LocalPool
 from fr_prep.sources.insightface import read_face_set
 from fr_prep.sources.record_index import write_record_index
 from fr_prep.sources.record_set import RecordSetSource
@@ -133,13 +134,13 @@ def test_a_folder_with_foreign_files_is_refused(make_set, tmp_path):
 
 def test_a_source_that_changes_while_it_is_read_is_noticed(make_set, tmp_path, monkeypatch):
     made = make_set(tmp_path / "set")
-    original = build_module.WorkerPool.run
+    original = LocalPool.run
 
     def run_and_touch(pool, tasks):
         yield from original(pool, tasks)
         os.utime(made.rec, ns=(1, 1))
 
-    monkeypatch.setattr(build_module.WorkerPool, "run", run_and_touch)
+    monkeypatch.setattr(LocalPool, "run", run_and_touch)
     with pytest.raises(SourceError, match="changed while it was read"):
         build(tmp_path / "set", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.pictures import load_picture, save_png
 from fr_prep.plan import PlanSettings
-from fr_prep.pool import WorkerPool
+from fr_prep.pool import LocalPool
 from fr_prep.sources import image_reader
 from fr_prep.sources.class_folder_source import ClassFolderSource
 from fr_prep.sources.image_reader import ImageReader
@@ -155,7 +155,7 @@ def add_another(path):
 @pytest.mark.parametrize("change", [change_size, change_time, add_another, Path.unlink])
 def test_a_file_that_changes_while_it_is_read_is_noticed(classes, change):
     source = ClassFolderSource(classes)
-    with WorkerPool(1) as pool:
+    with LocalPool(1) as pool:
         wait = source.start_digests(pool)
         source.read()
         change(classes / "bob" / "1.jpg")

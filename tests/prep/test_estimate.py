@@ -94,5 +94,5 @@ def test_a_dry_run_says_time_and_space(made, run_prep):
 def test_a_dry_run_where_nothing_can_be_written_says_so_and_gives_the_rest(made, run_prep):
     ended = run_prep("rec2tfrecord", "set", "/proc/out", "--dry-run", "--json", cwd=made)
     assert ended.returncode == 0
-    assert "Warning: the time is not known, since /proc cannot be written: " in ended.stderr
+    assert "Warning: The time is not known, since /proc cannot be written: " in ended.stderr
     assert json.loads(ended.stdout)["time"] is None

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from fr_prep.errors import SourceError, WorkerError
-from fr_prep.pool import WorkerPool, default_workers, run_tasks
+from fr_prep.pool import LocalPool, default_workers, run_tasks
 
 DIED = r"worker process died .* Try again, with fewer --workers"
 
@@ -80,7 +80,7 @@ def test_a_worker_that_ends_without_a_result_is_reported(leave, code):
 
 
 def test_a_worker_that_dies_while_its_task_is_awaited_is_reported():
-    with WorkerPool(2) as pool:
+    with LocalPool(2) as pool:
         wait_for_death = pool.submit(die)
         with pytest.raises(WorkerError, match=DIED):
             wait_for_death()
@@ -114,7 +114,7 @@ def test_what_can_be_gone_on_with_is_gone_on_with_after_a_death():
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_worker_that_is_killed_while_the_pool_is_closed_leaves_nobody_waiting(number):
     """Of idle workers one holds the lock of the queue, and who is killed with it does not give it back."""
-    with WorkerPool(2) as pool:
+    with LocalPool(2) as pool:
         ids = set()
         while len(ids) < 2:
             ids.update(dict(pool.run([process_id] * 4)).values())
@@ -126,7 +126,7 @@ def test_a_worker_that_is_killed_while_the_pool_is_closed_leaves_nobody_waiting(
 
 def test_ctrl_c_ends_the_waiting_for_a_task_and_lets_the_task_end(tmp_path):
     """In the middle of the library that runs the workers it is held back: that would stand still for ever."""
-    with pytest.raises(KeyboardInterrupt), WorkerPool(2) as pool:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), LocalPool(2) as pool:  # noqa: PT012
         wait_for_result = pool.submit(partial(wait_for, tmp_path / "end"))
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         threading.Timer(1.0, (tmp_path / "end").touch).start()
@@ -178,9 +178,9 @@ def test_while_workers_are_waited_for_something_else_goes_on(tmp_path):
         if len(looks) == 3:
             (tmp_path / "end").touch()
 
-    assert list(WorkerPool(1).run([partial(square, 2)], meanwhile=look)) == [(0, 4)]
+    assert list(LocalPool(1).run([partial(square, 2)], meanwhile=look)) == [(0, 4)]
     assert not looks
-    with WorkerPool(2) as pool:
+    with LocalPool(2) as pool:
         assert list(pool.run([partial(wait_for, tmp_path / "end")], meanwhile=look)) == [(0, None)]
     assert len(looks) >= 3
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fr_prep.errors import SourceError
-from fr_prep.pool import WorkerPool
+from fr_prep.pool import LocalPool
 from fr_prep.stats import close_pairs
 from fr_prep.stats.close_pairs import Closeness, find_close_pairs
 from fr_prep.stats.fingerprints import Fingerprints
@@ -33,7 +33,7 @@ def count_bits(first, second):
 
 
 def search(images, others=None, *, closeness, num_workers=1):
-    with WorkerPool(num_workers) as pool:
+    with LocalPool(num_workers) as pool:
         found = find_close_pairs(images, others, closeness=closeness, pool=pool, quiet=True)
     columns = (found.first, found.second, found.coarse, found.fine)
     return list(zip(*(column.tolist() for column in columns), strict=True))

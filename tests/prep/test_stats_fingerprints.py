@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fr_prep.pool import WorkerPool
+from fr_prep.pool import LocalPool
 from fr_prep.stats import fingerprints
 from fr_prep.stats.classes import read_classed_images
 from fr_prep.stats.fingerprints import hash_picture, take_fingerprints
@@ -15,7 +15,7 @@ from fr_prep.stats.fingerprints import hash_picture, take_fingerprints
 
 def take(images, *, perceptual, num_workers=1):
     done = []
-    with WorkerPool(num_workers) as pool:
+    with LocalPool(num_workers) as pool:
         found = take_fingerprints(images, perceptual=perceptual, pool=pool, advance=done.append)
     assert sum(done) == len(images)
     return found

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from io import FileIO
+from io import BufferedIOBase, RawIOBase
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class FrameReader:
         lost: whether a frame's end, and so perhaps other frames, could not be found.
     """
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: RawIOBase | BufferedIOBase) -> None:
         self._file = file
         self._digest = hashlib.sha256()
         self.num_bytes = 0

@@ -20,7 +20,7 @@ class WorkerProgress:
 
     Args:
         bar: the bar.
-        num_workers: processes; with one, tasks run in this one.
+        num_workers: processes of this machine; with one, tasks run in this one, with none elsewhere.
 
     Attributes:
         report: to be called by a task with what it has done since it called last.

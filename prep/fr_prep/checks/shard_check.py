@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from fr_prep.checks.decoding import decode_image
 from fr_prep.checks.frame_reader import Block, FrameReader
 from fr_prep.checks.problems import Problem, unreadable
+from fr_prep.errors import SourceError
 from fr_prep.example_reader import read_examples
 from fr_prep.images import ImageKind
+from fr_prep.store import Store
 from fr_prep.tfrecord import HEADER_BYTES
 
 __all__ = ["ShardCheck", "check_shard", "describe_kind", "record_problem"]
@@ -57,6 +59,7 @@ def check_shard(
     names: Sequence[str],
     kinds: frozenset[ImageKind] | None = None,
     report: Callable[[int], object] = lambda _: None,
+    store: Store | None = None,
 ) -> ShardCheck:
     """Checks a shard against its entry in the manifest; reads each byte once.
 
@@ -66,16 +69,18 @@ def check_shard(
         names: the integer features of its records.
         kinds: what its images may be; None decodes none.
         report: called with the number of bytes that were checked since the last call.
+        store: where the shard is, if it is not on this machine; of the path its name counts.
     """
     scan = _Scan(path.name, names, kinds)
     try:
-        with path.open("rb", buffering=0) as file:
+        with store.open(path.name) if store else path.open("rb", buffering=0) as file:
             reader = FrameReader(file)
             for block in reader:
                 scan.add(block)
                 report(block.frames.end)
-    except OSError as error:
-        scan.problems.append(unreadable(path.name, error))
+    except (OSError, SourceError) as error:
+        of_store = Problem(file=path.name, problem=f"cannot be read: {error}")
+        scan.problems.append(unreadable(path.name, error) if isinstance(error, OSError) else of_store)
         return ShardCheck(scan.records(), numbered=False, complete=False, problems=scan.problems, image_kinds=Counter())
     scan.problems += _damage(path.name, reader, promised)
     records = scan.records()

@@ -34,7 +34,7 @@ class SourceCheck:
         path: the source.
         manifest: the set's manifest.
         pool: what reads the images.
-        num_workers: the pool's processes.
+        num_workers: processes that list a source.
 
     Raises:
         SourceError: if the source cannot be read, or the set was not made of one source as it is.
@@ -58,8 +58,9 @@ class SourceCheck:
             raise ShardError(
                 f"{manifest.folder / MANIFEST_FILE}: does not say what the set was made of ({error!r}). Convert it again."
             ) from error
-        self._folder, self._pool, self._max_waiting = manifest.folder, pool, 2 * num_workers
+        self._folder, self._pool, self._max_waiting = manifest.folder, pool, 2 * pool.num_workers
         self._waiting = deque[Callable[[], list[Problem]]]()
+        pool.require_shared(source.files())
         self._wait_for_digests = source.start_digests(pool)
         self._images = source.read()
         self._order = np.argsort(self._images.keys, kind="stable")

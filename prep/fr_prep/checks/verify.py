@@ -1,7 +1,9 @@
 """Checking a data set: every byte, every record, every count, and on demand every image and the source."""
 
+import fnmatch
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,8 @@ from fr_prep.checks.table_check import open_tables
 from fr_prep.errors import ShardError
 from fr_prep.images import ImageKind
 from fr_prep.manifest import FACES, KINDS, MANIFEST_FILE, Manifest, read_manifest
-from fr_prep.pool import WorkerPool
+from fr_prep.pool import WorkerPool, open_pool
+from fr_prep.store import Store
 
 if TYPE_CHECKING:
     from fr_prep.checks.source_check import SourceCheck
@@ -54,7 +57,7 @@ class Verification:
         """Gives what can be said where no manifest can be read."""
         return cls(num_problems=1, problems=[Problem(file=MANIFEST_FILE, problem=str(error))])
 
-    def require_sound(self, folder: Path) -> None:
+    def require_sound(self, folder: Path | Store) -> None:
         """Refuses a set in which anything is wrong.
 
         Raises:
@@ -84,7 +87,13 @@ def verify_dataset(folder: Path, *, num_workers: int = 1, quiet: bool = False) -
 
 
 def check_dataset(
-    folder: Path, *, num_workers: int = 1, decode: bool = False, source: Path | None = None, quiet: bool = False
+    folder: Path | Store,
+    *,
+    num_workers: int = 1,
+    scheduler: str | None = None,
+    decode: bool = False,
+    source: Path | None = None,
+    quiet: bool = False,
 ) -> Verification:
     """Checks a data set against its manifest, all of it, whatever is found.
 
@@ -92,17 +101,56 @@ def check_dataset(
     table; the counts of the class index; the digest of each file beside the shards, and of the manifest itself.
 
     Args:
-        folder: the data set's folder.
+        folder: the data set's folder, of this machine or of a store.
         num_workers: processes.
+        scheduler: address of a Dask scheduler whose workers do it instead.
         decode: decode every image, and compare encoding and size with what the manifest says.
-        source: compare image, key and source label of every record with those of this set.
+        source: compare image, key and source label of every record with those of this set; not of a store's set.
         quiet: no progress bar.
 
     Raises:
         ShardError: if there is no manifest, or none that can be used.
         SourceError: if the source cannot be read.
-        WorkerError: if a worker process died.
+        WorkerError: if a worker process died, or the workers of a scheduler cannot be used.
     """
+    if isinstance(folder, Store):
+        with tempfile.TemporaryDirectory(prefix="fr-prep-") as copy:
+            _fetch_tables(folder, Path(copy))
+            return _check(
+                Path(copy),
+                folder,
+                num_workers=num_workers,
+                scheduler=scheduler,
+                decode=decode,
+                source=None,
+                quiet=quiet,
+            )
+    return _check(folder, None, num_workers=num_workers, scheduler=scheduler, decode=decode, source=source, quiet=quiet)
+
+
+def _fetch_tables(store: Store, folder: Path) -> None:
+    """Copies what stands beside the shards."""
+    names = store.sizes()
+    if MANIFEST_FILE not in names:
+        raise ShardError(
+            f"{store}: expected {MANIFEST_FILE}, which is missing: the folder is no data set, or unfinished."
+        )
+    store.fetch(MANIFEST_FILE, folder / MANIFEST_FILE)
+    for name in read_manifest(folder, kinds=KINDS).tables():
+        if name in names:
+            store.fetch(name, folder / name)
+
+
+def _check(
+    folder: Path,
+    store: Store | None,
+    *,
+    num_workers: int,
+    scheduler: str | None,
+    decode: bool,
+    source: Path | None,
+    quiet: bool,
+) -> Verification:
     manifest = read_manifest(folder, kinds=KINDS)
     tables, problems = open_tables(manifest)
     log = ProblemLog(problems)
@@ -111,12 +159,13 @@ def check_dataset(
     kinds = frozenset(promised_kinds) if decode else None
     num_records, complete, num_bytes = 0, True, sum(entry.promised["num_bytes"] for entry in entries)
     with (
-        WorkerPool(num_workers) as pool,
+        open_pool(num_workers, scheduler=scheduler) as pool,
         tqdm(total=num_bytes, unit="B", unit_scale=True, desc="Verifying", disable=quiet or None) as bar,
-        WorkerProgress(bar, num_workers=num_workers) as progress,
+        WorkerProgress(bar, num_workers=pool.num_processes) as progress,
     ):
+        pool.require_shared([] if store else [folder / name for name in manifest.file_names()])
         comparison = _start_comparison(source, manifest, pool, num_workers) if source else None
-        check_entry = partial(check_shard, names=record_check.names, kinds=kinds, report=progress.report)
+        check_entry = partial(check_shard, names=record_check.names, kinds=kinds, report=progress.report, store=store)
         tasks = (partial(check_entry, folder / entry.file, entry.promised) for entry in entries)
         for entry, check in zip(entries, _in_order(pool.run(tasks, meanwhile=progress.show)), strict=True):
             log.add(record_check.add(entry, check))
@@ -140,7 +189,7 @@ def check_dataset(
         num_classes=manifest.num_classes if manifest.kind == FACES else None,
         num_problems=log.num_problems,
         problems=log.in_order(manifest.file_names()),
-        warnings=_find_strangers(manifest),
+        warnings=_find_strangers(manifest, store.sizes() if store else [path.name for path in folder.iterdir()]),
     )
 
 
@@ -175,10 +224,10 @@ def _describe(kinds: Counter[ImageKind]) -> str:
     return ", ".join(f"{count} {describe_kind(kind)}" for kind, count in sorted(kinds.items()))
 
 
-def _find_strangers(manifest: Manifest) -> list[str]:
+def _find_strangers(manifest: Manifest, present: Iterable[str]) -> list[str]:
     """Names files that whoever goes by names alone would take for shards of the set."""
     known = set(manifest.file_names())
-    names = sorted(path.name for path in manifest.folder.glob(f"{manifest.name}-*.tfrecord*"))
+    names = fnmatch.filter(sorted(present), f"{manifest.name}-*.tfrecord*")
     return [
         f"{name} is no part of the set, though its name looks like that of a shard. Move it away."
         for name in names

@@ -14,6 +14,7 @@ from fr_prep.commands.options import (
     json_option,
     overwrite_option,
     quiet_option,
+    scheduler_option,
     workers_option,
 )
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fr_prep.estimate import Estimate
     from fr_prep.manifest import Manifest
     from fr_prep.sources.image_set import ImageSource
+    from fr_prep.store import Store
 
 __all__ = ["conversion_options", "convert", "refuse_source_as_out", "split_option"]
 
@@ -68,6 +70,7 @@ _OPTIONS = (
         "--min-images", type=click.IntRange(1), default=1, show_default=True, help="Drop classes with fewer images."
     ),
     workers_option,
+    scheduler_option,
     click.option("--resume", is_flag=True, help="Go on with an interrupted conversion."),
     overwrite_option,
     dry_run_option,
@@ -94,13 +97,15 @@ def split_option(function: Function) -> Function:
     )(function)
 
 
-def refuse_source_as_out(out: Path, *sources: Path) -> None:
+def refuse_source_as_out(out: Path | Store, *sources: Path) -> None:
     """Refuses to write a set over its own source: a crash in between could leave neither."""
-    if out.resolve() in [source.resolve() for source in sources]:
+    if isinstance(out, Path) and out.resolve() in [source.resolve() for source in sources]:
         raise click.UsageError(f"{out}: expected another folder than the source's.")
 
 
-def convert(source: ImageSource, out: Path, *, dry_run: bool, as_json: bool, quiet: bool, **options: Any) -> None:
+def convert(
+    source: ImageSource, out: Path | Store, *, dry_run: bool, as_json: bool, quiet: bool, **options: Any
+) -> None:
     """Carries out a conversion, or only plans it, and shows what came of it.
 
     Args:
@@ -119,9 +124,11 @@ def convert(source: ImageSource, out: Path, *, dry_run: bool, as_json: bool, qui
 
         settings = _settings(quiet=quiet, **options)
         if dry_run:
+            if not isinstance(out, Path):
+                raise click.UsageError(f"Expected a folder of this machine with --dry-run, received {out}.")
             conversion = plan_dataset(source, settings)
             place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
-            estimate = _estimate(conversion, source, place, settings.num_workers, time.perf_counter() - begun)
+            estimate = _estimate(conversion, source, place, settings, time.perf_counter() - begun)
             arguments = {**settings.arguments(), **source.arguments()}
             _show_plan(conversion, arguments, out, place, estimate, as_json=as_json, quiet=quiet)
             return
@@ -129,7 +136,7 @@ def convert(source: ImageSource, out: Path, *, dry_run: bool, as_json: bool, qui
     except KeyboardInterrupt as interrupt:
         click.echo(f"Interrupted. What was finished is kept: go on with --resume ({out}).", err=True)
         raise click.exceptions.Exit(130) from interrupt
-    _show_result(manifest, as_json=as_json, quiet=quiet)
+    _show_result(manifest, out, as_json=as_json, quiet=quiet)
 
 
 def _settings(
@@ -138,6 +145,7 @@ def _settings(
     shards: int | None,
     shard_size: int | None,
     workers: int | None,
+    scheduler: str | None,
     overwrite: bool,
     resume: bool,
     quiet: bool,
@@ -155,6 +163,7 @@ def _settings(
             name=name,
             plan=PlanSettings(num_shards=shards, shard_bytes=shard_bytes, **plan_options),
             num_workers=workers or default_workers(),
+            scheduler=scheduler,
             overwrite=overwrite,
             resume=resume,
             quiet=quiet,
@@ -164,16 +173,24 @@ def _settings(
 
 
 def _estimate(
-    conversion: Conversion, source: ImageSource, place: Path, num_workers: int, index_seconds: float
+    conversion: Conversion, source: ImageSource, place: Path, settings: BuildSettings, index_seconds: float
 ) -> Estimate | None:
     from fr_prep.estimate import estimate_time
     from fr_prep.sources.record_set import RecordSetSource
 
     checked = source.files()[0] if isinstance(source, RecordSetSource) else None
     try:
-        return estimate_time(conversion, place, num_workers=num_workers, index_seconds=index_seconds, checked=checked)
+        return estimate_time(
+            conversion,
+            place,
+            num_workers=settings.num_workers,
+            scheduler=settings.scheduler,
+            index_seconds=index_seconds,
+            checked=checked,
+        )
     except OSError as error:
-        click.echo(f"Warning: the time is not known, since {place} cannot be written: {error.strerror}.", err=True)
+        reason = f"The time is not known, since {place} cannot be written: {error.strerror}."
+        _warn([reason], quiet=settings.quiet)
         return None
 
 
@@ -244,15 +261,15 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _show_result(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:
+def _show_result(manifest: Manifest, out: Path | Store, *, as_json: bool, quiet: bool) -> None:
     import json
 
     content = manifest.content
     _warn(content["warnings"], quiet=quiet)
     if as_json:
-        click.echo(json.dumps({"out": str(manifest.folder), **content}, indent=1))
+        click.echo(json.dumps({"out": str(out), **content}, indent=1))
         return
-    click.echo(f"{manifest.folder}: {manifest.num_images:,} images in {manifest.num_classes:,} classes")
+    click.echo(f"{out}: {manifest.num_images:,} images in {manifest.num_classes:,} classes")
     for split, entry in content["splits"].items():
         click.echo(
             f"  {split:<11}{entry['num_images']:>12,} images {len(entry['shards']):>6} shards {entry['num_bytes'] / 1e6:>12,.1f} MB"
@@ -263,9 +280,11 @@ def _show_result(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:
     _show_dropped(content["dropped"])
     _show_left_out(content["left_out"]["num_records"])
     _show_overlay(content["source"])
-    click.echo(f"Check it with: fr-prep verify {manifest.folder}")
-    bins = f" --bins {manifest.folder / content['verification_bin']['file']}" if "verification_bin" in content else ""
-    click.echo(f"Train on it with: fr-train --shards {manifest.folder}{bins}")
+    click.echo(f"Check it with: fr-prep verify {out}")
+    if not isinstance(out, Path):
+        return
+    bins = f" --bins {out / content['verification_bin']['file']}" if "verification_bin" in content else ""
+    click.echo(f"Train on it with: fr-train --shards {out}{bins}")
 
 
 def _show_left_out(num_records: int) -> None:

@@ -2,17 +2,24 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from fr_prep.store import Store
+
 __all__ = [
     "ByteSize",
+    "FolderOrUrl",
     "dry_run_option",
     "json_option",
     "on_error_option",
     "overwrite_option",
     "quiet_option",
+    "scheduler_option",
+    "shared_paths",
     "workers_option",
 ]
 
@@ -34,6 +41,20 @@ class ByteSize(click.ParamType[int]):
         if not match or match[2] not in _UNITS:
             self.fail(f"expected a size such as 128MiB or 500MB, received {value!r}.", param, ctx)
         return int(float(match[1]) * _UNITS[match[2]])
+
+
+class FolderOrUrl(click.ParamType["Path | Store"]):
+    """A folder of this machine, or of a store, such as `s3://bucket/folder`."""
+
+    name = "folder or URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Path | Store":
+        """Gives the folder."""
+        if "://" not in str(value):
+            return Path(value)
+        from fr_prep.store import Store
+
+        return Store(value.rstrip("/"))
 
 
 def json_option(function: Function) -> Function:
@@ -75,3 +96,23 @@ def workers_option(function: Function) -> Function:
         show_default="one a processor",
         help="Worker processes. The result does not depend on them.",
     )(function)
+
+
+def scheduler_option(function: Function) -> Function:
+    """Adds `--scheduler`."""
+    return click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Let the workers of this Dask scheduler do it, instead of this machine: tcp://HOST:PORT.",
+    )(function)
+
+
+def shared_paths(*places: Any, scheduler: str | None, workers: int | None) -> tuple[Any, ...]:
+    """Gives folders, or URLs, that mean the same on other machines, where those are to use them.
+
+    Raises:
+        click.UsageError: if workers of both kinds are asked for.
+    """
+    if scheduler and workers:
+        raise click.UsageError("Expected either --workers or --scheduler, received both.")
+    return tuple(place.absolute() if scheduler and isinstance(place, Path) else place for place in places)

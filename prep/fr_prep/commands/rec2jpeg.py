@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from fr_prep.commands.conversion import refuse_source_as_out
-from fr_prep.commands.options import dry_run_option, json_option, overwrite_option, quiet_option, workers_option
+from fr_prep.commands.options import (
+    dry_run_option,
+    json_option,
+    overwrite_option,
+    quiet_option,
+    scheduler_option,
+    shared_paths,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from fr_prep.sources.image_set import ImageSource
@@ -20,6 +28,7 @@ __all__ = ["rec2jpeg"]
 @click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @workers_option
+@scheduler_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option(
     "--sync",
@@ -35,6 +44,7 @@ def rec2jpeg(
     source: Path,
     out: Path,
     workers: int | None,
+    scheduler: str | None,
     resume: bool,
     durable: bool,
     overwrite: bool,
@@ -56,12 +66,14 @@ def rec2jpeg(
     from fr_prep.pool import default_workers
     from fr_prep.sources.record_set import RecordSetSource
 
+    source, out = shared_paths(source, out, scheduler=scheduler, workers=workers)
     refuse_source_as_out(out, source)
     is_shards = (source / MANIFEST_FILE).is_file()
     images = _shards(source) if is_shards else RecordSetSource(source)
     try:
         settings = ExportSettings(
             num_workers=workers or default_workers(),
+            scheduler=scheduler,
             overwrite=overwrite,
             resume=resume,
             durable=durable,

@@ -1,18 +1,22 @@
 """`fr-prep rec2tfrecord`."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from fr_prep.commands.conversion import conversion_options, convert
+from fr_prep.commands.options import FolderOrUrl, shared_paths
+
+if TYPE_CHECKING:
+    from fr_prep.store import Store
 
 __all__ = ["rec2tfrecord"]
 
 
 @click.command(epilog="Example: fr-prep rec2tfrecord faces_emore shards --shards 128 --seed 1")
 @click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("out", type=FolderOrUrl(), metavar="OUT")
 @click.option(
     "--label-position",
     type=click.IntRange(0),
@@ -37,7 +41,7 @@ __all__ = ["rec2tfrecord"]
 @conversion_options
 def rec2tfrecord(
     source: Path,
-    out: Path,
+    out: "Path | Store",
     *,
     label_position: int,
     on_error: Literal["fail", "skip"],
@@ -53,6 +57,7 @@ def rec2tfrecord(
     from fr_prep.sources.face_records import RecordSettings
     from fr_prep.sources.record_set import RecordSetSource
 
+    source, out = shared_paths(source, out, scheduler=options["scheduler"], workers=options["workers"])
     try:
         settings = RecordSettings(
             label_position=label_position,

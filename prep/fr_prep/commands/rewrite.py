@@ -1,18 +1,22 @@
 """`fr-prep rewrite`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fr_prep.commands.conversion import conversion_options, convert, refuse_source_as_out, split_option
+from fr_prep.commands.options import FolderOrUrl, shared_paths
+
+if TYPE_CHECKING:
+    from fr_prep.store import Store
 
 __all__ = ["rewrite"]
 
 
 @click.command(epilog="Example: fr-prep rewrite shards clean --overlay labels.csv --seed 1")
 @click.argument("source", type=click.Path(path_type=Path), metavar="SHARDS")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("out", type=FolderOrUrl(), metavar="OUT")
 @click.option(
     "--overlay",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -20,7 +24,7 @@ __all__ = ["rewrite"]
 )
 @split_option
 @conversion_options
-def rewrite(source: Path, out: Path, overlay: Path | None, split: Any, **options: Any) -> None:
+def rewrite(source: Path, out: "Path | Store", overlay: Path | None, split: Any, **options: Any) -> None:
     """Write a data set anew: with other labels, another order, or other shards.
 
     SHARDS is the folder of a data set. The overlay is a CSV file with the columns new_class and class or source_key. A row moves a
@@ -31,5 +35,6 @@ def rewrite(source: Path, out: Path, overlay: Path | None, split: Any, **options
     """
     from fr_prep.sources.rewritten import RewrittenSource
 
+    source, out = shared_paths(source, out, scheduler=options["scheduler"], workers=options["workers"])
     refuse_source_as_out(out, source)
     convert(RewrittenSource(source, overlay, split), out, **options)

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from fr_prep.commands.options import dry_run_option, json_option, overwrite_option, quiet_option, workers_option
+from fr_prep.commands.options import (
+    dry_run_option,
+    json_option,
+    overwrite_option,
+    quiet_option,
+    scheduler_option,
+    shared_paths,
+    workers_option,
+)
 
 __all__ = ["stats"]
 
@@ -59,6 +67,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="What the overlay drops for images that are in a bin: their class, themselves, or nothing.",
 )
 @workers_option
+@scheduler_option
 @overwrite_option
 @dry_run_option
 @json_option
@@ -78,6 +87,7 @@ def stats(
     across_classes: Any,
     overlap: Any,
     workers: int | None,
+    scheduler: str | None,
     overwrite: bool,
     dry_run: bool,
     as_json: bool,
@@ -100,6 +110,7 @@ def stats(
     from fr_prep.stats.survey import SurveySettings, survey_images
     from fr_prep.stats.text import text_lines
 
+    (source,) = shared_paths(source, scheduler=scheduler, workers=workers)
     if not duplicates and (near_duplicates or bins or findings or overlay):
         raise click.UsageError(
             "--no-duplicates goes with --table and --picture alone: the others must read the images."
@@ -112,6 +123,7 @@ def stats(
         closeness=Closeness(distance, fine_distance),
         bins=bins,
         num_workers=workers or default_workers(),
+        scheduler=scheduler,
         quiet=quiet,
     )
     classed = read_classed_images(source)

@@ -1,16 +1,27 @@
 """`fr-prep verify`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fr_prep.commands.options import json_option, quiet_option, workers_option
+from fr_prep.commands.options import (
+    FolderOrUrl,
+    json_option,
+    quiet_option,
+    scheduler_option,
+    shared_paths,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from fr_prep.store import Store
 
 __all__ = ["verify"]
 
 
 @click.command(epilog="Example: fr-prep verify shards --decode --source faces_emore")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("out", type=FolderOrUrl(), metavar="OUT")
 @click.option("--decode", is_flag=True, help="Decode every image, and compare its encoding and size with the manifest.")
 @click.option(
     "--source",
@@ -19,9 +30,18 @@ __all__ = ["verify"]
     help="Compare image, key and label of every record with the set that OUT was made from.",
 )
 @workers_option
+@scheduler_option
 @json_option
 @quiet_option
-def verify(out: Path, decode: bool, source: Path | None, workers: int | None, as_json: bool, quiet: bool) -> None:
+def verify(
+    out: "Path | Store",
+    decode: bool,
+    source: Path | None,
+    workers: int | None,
+    scheduler: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Check a data set: every byte, every record, every count.
 
     Checks size, SHA-256 and number of records of each shard; both CRCs, the form, the class and the row in the record table of
@@ -35,12 +55,16 @@ def verify(out: Path, decode: bool, source: Path | None, workers: int | None, as
     from fr_prep.errors import ShardError
     from fr_prep.pool import default_workers
 
+    if source and not isinstance(out, Path):
+        raise click.UsageError(f"Expected a folder of this machine with --source, received {out}. Copy the set first.")
+    out, *sources = shared_paths(out, *([source] if source else []), scheduler=scheduler, workers=workers)
     try:
         found = check_dataset(
             out,
             num_workers=workers or default_workers(),
+            scheduler=scheduler,
             decode=decode,
-            source=source,
+            source=sources[0] if sources else None,
             quiet=quiet,
         )
     except ShardError as error:

@@ -14,7 +14,7 @@ from fr_prep.export.class_tree import ClassTree
 from fr_prep.export.image_files import ImageFilesTask, write_image_files
 from fr_prep.files import INCOMPLETE_SUFFIX
 from fr_prep.output_folder import OutputFolder
-from fr_prep.pool import WorkerPool
+from fr_prep.pool import WorkerPool, open_pool
 from fr_prep.source_states import file_states, require_unchanged, source_fingerprint
 from fr_prep.sources.class_listing import TABLE_FILE
 from fr_prep.sources.image_set import ImageSet, ImageSource
@@ -32,6 +32,7 @@ class ExportSettings:
 
     Attributes:
         num_workers: processes; they change nothing in the result.
+        scheduler: address of a Dask scheduler whose workers do it instead.
         overwrite: replace the class folders that are there.
         resume: go on with an interrupted run.
         durable: wait until all is on the disk, so that it survives a power failure as well.
@@ -39,6 +40,7 @@ class ExportSettings:
     """
 
     num_workers: int = 1
+    scheduler: str | None = None
     overwrite: bool = False
     resume: bool = False
     durable: bool = False
@@ -135,11 +137,15 @@ def export_class_folders(
     Raises:
         SourceError: if the source cannot be used, is damaged, or changed while it was read.
         OutputError: if the folder is taken, or cannot be written.
-        WorkerError: if a worker process died.
+        WorkerError: if a worker process died, or the workers of a scheduler cannot be used.
     """
     before = file_states(source)
     # In this order, so that the folder stays locked until the last worker has ended.
-    with OutputFolder(out) as folder, WorkerPool(settings.num_workers, resumable=True) as pool:
+    with (
+        OutputFolder(out) as folder,
+        open_pool(settings.num_workers, scheduler=settings.scheduler, resumable=True) as pool,
+    ):
+        pool.require_shared(source.files(), out=folder.path)
         wait_for_digests = source.start_digests(pool) if check_digests else list  # while this process reads the index
         plan = plan_class_folders(source)
         tree = ClassTree(folder, durable=settings.durable)
@@ -208,6 +214,8 @@ def _write_images(plan: ClassFolders, tree: ClassTree, pool: WorkerPool, setting
         desc="Writing images",
         disable=settings.quiet or None,
     ) as bar:
-        for _, num_images in pool.run(partial(write_image_files, task) for task in tasks()):
+        # Other machines sync their own writing; for this one's, the tree does.
+        write = partial(write_image_files, durable=settings.durable and not pool.num_processes)
+        for _, num_images in pool.run(partial(write, task) for task in tasks()):
             bar.update(num_images)
     return len(starts)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fr_prep.errors import DamagedRecordError
 from fr_prep.files import INCOMPLETE_SUFFIX, write_error
 from fr_prep.images import JPEG, PNG, UNKNOWN, sniff_images
+from fr_prep.kernel import sync_file_system
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.image_set import ImagePlaces
 
@@ -53,8 +54,12 @@ class ImageFilesTask:
     names: Mapping[int, str]
 
 
-def write_image_files(task: ImageFilesTask) -> int:
+def write_image_files(task: ImageFilesTask, *, durable: bool = False) -> int:
     """Writes the files of a task, and its receipt, unless both are there already; gives their number.
+
+    Args:
+        task: the images.
+        durable: wait until the files are on the disk before the receipt appears.
 
     Raises:
         DamagedRecordError: if an image is no JPEG or PNG.
@@ -66,6 +71,8 @@ def write_image_files(task: ImageFilesTask) -> int:
             rows = io.StringIO()
             with ImageReader(task.places) as reader:
                 csv.writer(rows, lineterminator="\n").writerows(_write_files(task, reader, root))
+            if durable:
+                _sync(task.root, root)
             partial = task.receipt.with_name(task.receipt.name + INCOMPLETE_SUFFIX)
             try:
                 partial.write_text(rows.getvalue(), encoding="utf-8")
@@ -85,6 +92,13 @@ def _opened(folder: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _sync(folder: Path, descriptor: int) -> None:
+    try:
+        sync_file_system(descriptor)
+    except OSError as error:
+        raise write_error(folder, error) from error
 
 
 def _is_finished(task: ImageFilesTask, root: int) -> bool:

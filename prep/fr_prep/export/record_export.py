@@ -18,7 +18,7 @@ from fr_prep.export.record_frames import RecordFrames, frame_lengths
 from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error
 from fr_prep.kernel import preallocate
 from fr_prep.output_folder import OutputFolder
-from fr_prep.pool import WorkerPool
+from fr_prep.pool import LocalPool
 from fr_prep.source_states import file_states, require_unchanged
 from fr_prep.sources.image_records import IMAGE_HEADER, pack_image_record
 from fr_prep.sources.image_set import ImagePlaces
@@ -159,7 +159,7 @@ def export_records(folder: Path, out: Path, *, settings: RecordExportSettings) -
     """
     source = ShardFolderSource(folder)
     before = file_states(source)
-    with OutputFolder(out), WorkerPool(settings.num_workers) as pool:
+    with OutputFolder(out), LocalPool(settings.num_workers) as pool:
         _require_free_places(out, overwrite=settings.overwrite)
         wait_for_digests = source.start_digests(pool)
         export = plan_record_export(folder, settings)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fr_prep.pool import WorkerPool
+from fr_prep.pool import open_pool
 from fr_prep.stats.classes import ClassedImages
 from fr_prep.stats.close_pairs import Closeness, ClosePairs, find_close_pairs
 from fr_prep.stats.duplicates import Groups, group_images
@@ -25,6 +25,7 @@ class SurveySettings:
         closeness: how many bits of their perceptual hashes may differ.
         bins: verification bins that the set should share nothing with.
         num_workers: processes; they change nothing in the result.
+        scheduler: address of a Dask scheduler whose workers do it instead.
         quiet: no progress bars.
     """
 
@@ -32,6 +33,7 @@ class SurveySettings:
     closeness: Closeness = field(default_factory=Closeness)
     bins: tuple[Path, ...] = ()
     num_workers: int = 1
+    scheduler: str | None = None
     quiet: bool = False
 
     @property
@@ -72,7 +74,8 @@ def survey_images(classed: ClassedImages, settings: SurveySettings) -> Survey:
     """
     closeness, quiet = settings.closeness, settings.quiet
     labels, keys = classed.labels, classed.images.keys
-    with WorkerPool(settings.num_workers) as pool:
+    with open_pool(settings.num_workers, scheduler=settings.scheduler) as pool:
+        pool.require_shared([classed.images.path])
         with tqdm(
             total=classed.num_images, unit=" images", unit_scale=True, desc="Reading images", disable=quiet or None
         ) as bar:
