@@ -55,12 +55,13 @@ def check_embeddings(embeddings: npt.NDArray[np.floating], num_pairs: int, *, wh
         )
     if not np.issubdtype(embeddings.dtype, np.floating):
         raise ProtocolError(f"{what}: expected floating-point numbers; received {embeddings.dtype}")
-    finite, zero = np.empty((2, len(embeddings)), np.bool_)
+    squares = np.empty(len(embeddings))
     for rows, block in _list_blocks(embeddings):
-        finite[rows] = np.isfinite(block).all(axis=1)
-        zero[rows] = ~block.any(axis=1)
-    _refuse_rows(~finite, f"{what}: NaN or infinite values")
-    _refuse_rows(zero, f"{what}: all zeros, which have no direction,")
+        numbers = block.astype(np.float64)
+        squares[rows] = np.einsum("ij,ij->i", numbers, numbers)
+    # By the norm that rows are divided by: float64 holds numbers that are too large or too small to be squared.
+    _refuse_rows(~np.isfinite(squares), f"{what}: NaN or infinite values")
+    _refuse_rows(squares == 0, f"{what}: all zeros, which have no direction,")
 
 
 def normalise_rows(embeddings: npt.NDArray[np.floating]) -> Floats:
@@ -87,7 +88,8 @@ def measure_pairs(
         mirrored: of the same shape; is added before the normalisation.
 
     Returns:
-        d = Σ (a − b)² = 2 − 2·cos, in [0, 4], and s = a · b, in [−1, 1]; float64, shape (P,). NaN where a row is none or zero.
+        d = Σ (a − b)² = 2 − 2·cos, in [0, 4], and s = a · b, in [−1, 1]; float64, shape (P,).
+        NaN where a row is all zeros, or has a NaN or an infinity.
     """
     distances, scores = np.empty((2, len(embeddings) // 2))
     for rows, block in _list_blocks(embeddings):

@@ -147,8 +147,8 @@ def score_folds_pca(
         training = np.repeat(fold_of_pair != fold, 2)
         # InsightFace stacks the first images of all training pairs, then the second ones.
         stacked = np.concatenate([rows[0::2][training[0::2]], rows[1::2][training[1::2]]])
-        # Named, because the automatic choice may fall on a randomised solver.
-        pca = PCA(n_components=num_components, svd_solver="full").fit(stacked)
+        # Named, because the automatic choice may fall on a randomised solver. An eighth of the time of "full" for rows of 512.
+        pca = PCA(n_components=num_components, svd_solver="covariance_eigh").fit(stacked)
         reduced = normalise_rows(pca.transform(rows))
         distances = np.sum(np.square(reduced[0::2] - reduced[1::2]), axis=1)
         scores.append(_score_one(_count(distances, issame, num_folds, ACCURACY_GRID), fold))

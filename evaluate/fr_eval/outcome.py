@@ -66,7 +66,8 @@ class Failure:
     error: str
 
     def __str__(self) -> str:
-        return f"{self.model}: {self.error}" if self.model and self.bin_name else self.error
+        named = not self.model or not self.bin_name or self.error.startswith(f"{self.model}: ")
+        return self.error if named else f"{self.model}: {self.error}"
 
     def to_dict(self) -> dict[str, Any]:
         """Gives everything as JSON stores it."""

@@ -16,8 +16,9 @@ from fr_eval.table import (
     format_rate,
     format_table,
 )
+from fr_eval.verification import Verification
 
-__all__ = ["OPTIMISTIC", "format_csv", "format_markdown", "format_text"]
+__all__ = ["OPTIMISTIC", "choose_far", "format_csv", "format_markdown", "format_text"]
 
 OPTIMISTIC = "optimistic: threshold chosen on the same pairs"
 
@@ -27,6 +28,11 @@ class _Table:
     title: str
     header: list[str]
     rows: list[list[str]]
+
+
+def choose_far(verification: Verification) -> float | None:
+    """Gives the FAR of the TAR that stands in tables: 1e-3, or the smallest above it that can be measured, if any."""
+    return min((far for far, tar in verification.tars.items() if tar is not None and far >= 1e-3), default=None)
 
 
 def format_text(outcome: Outcome) -> str:
@@ -115,12 +121,9 @@ def _compare_with_first(outcome: Outcome) -> _Table:
 
 
 def _format_tar(result: BinResult) -> str:
-    """Gives TAR at FAR 1e-3, or at the smallest FAR above it that can be measured."""
-    measurable = [(far, tar) for far, tar in result.verification.tars.items() if tar is not None and far >= 1e-3]
-    if not measurable:
-        return "n/a"
-    far, tar = min(measurable)
-    return f"{format_rate(tar)} @{far:.0e}".replace("e-0", "e-")
+    """Gives TAR at the FAR of `choose_far`."""
+    far = choose_far(result.verification)
+    return "n/a" if far is None else f"{format_rate(result.verification.tars[far])} @{far:.0e}".replace("e-0", "e-")
 
 
 def _list_notes(outcome: Outcome) -> list[str]:

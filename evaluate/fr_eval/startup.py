@@ -10,7 +10,7 @@ from typing import Any
 
 from fr_eval.errors import MissingPackageError, MissingTensorFlowError
 
-__all__ = ["hold_stderr", "import_extra", "import_tensorflow"]
+__all__ = ["hold_stderr", "import_extra", "import_keras", "import_tensorflow"]
 
 
 def import_tensorflow() -> None:
@@ -32,6 +32,23 @@ def import_tensorflow() -> None:
             "TensorFlow is not installed. Which build to take is your choice: "
             "pip install 'fr-toolkit[cpu]' or pip install 'fr-toolkit[gpu]'."
         ) from error
+
+
+def import_keras() -> Any:
+    """Imports Keras, and what it runs on: TensorFlow, unless `KERAS_BACKEND` names another.
+
+    Returns:
+        The module.
+
+    Raises:
+        MissingPackageError: one of them is not installed.
+    """
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend == "tensorflow":
+        import_tensorflow()
+    elif backend == "jax":
+        import_extra("jax", extra="jax", purpose="KERAS_BACKEND=jax needs")
+    return import_extra("keras", extra="cpu", purpose="Keras models are run by")
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> Any:

@@ -94,8 +94,8 @@ def test_what_is_no_image_or_of_another_size_is_warned_of(folder, tiny_model_pat
     result = run("embed", folder, "--model", tiny_model_path, "--output", folder.parent / "faces.npz")
     assert result.exit_code == 0
     others, sizes = result.stderr.splitlines()
-    assert others == f"Warning: 1 files are no images, and were passed over: {folder}/list.txt"
-    assert sizes.startswith("Warning: 7 images are of another size than aligned faces for this network: ")
+    assert others == f"Warning: passed over, since they are no images (1): {folder}/list.txt"
+    assert sizes.startswith("Warning: of another size than aligned faces for this network (7): ")
     assert sizes.endswith("4.png (20 x 20, resized to 16 x 16); and 2 more")
 
 

@@ -87,6 +87,15 @@ def test_unusable_rows_are_named(value, message):
         verify(make_pairs()[0], issame, mirrored=embeddings)
 
 
+@pytest.mark.parametrize(("value", "message"), [(1e-200, "all zeros"), (1e200, "NaN or infinite")])
+def test_rows_without_a_norm_are_named(value, message):
+    embeddings, issame = make_pairs()
+    embeddings = embeddings.astype(np.float64)
+    embeddings[7] = value
+    with pytest.raises(ProtocolError, match=rf"{message}.* row 7 \(pair 3\), of 120 rows"):
+        verify(embeddings, issame)
+
+
 def test_a_sum_that_vanishes_is_named():
     embeddings, issame = make_pairs()
     with pytest.raises(ProtocolError, match=r"sums of both embeddings: all zeros.* and 115 more"):

@@ -69,10 +69,10 @@ def embed(
     def warn(what: str, lines: list[str]) -> None:
         if lines and not quiet:
             more = f"; and {len(lines) - MAX_NAMED:,} more" if len(lines) > MAX_NAMED else ""
-            click.echo(f"Warning: {len(lines):,} {what}: {'; '.join(lines[:MAX_NAMED])}{more}", err=True)
+            click.echo(f"Warning: {what} ({len(lines):,}): {'; '.join(lines[:MAX_NAMED])}{more}", err=True)
 
     paths, others = list_images(source)
-    warn("files are no images, and were passed over", [str(path) for path in others])
+    warn("passed over, since they are no images", [str(path) for path in others])
     embedder = load_model(model_path, scaling=scaling, layout=layout)
     found = embed_files(
         *(embedder, paths),
@@ -84,7 +84,7 @@ def embed(
     )
     remarks = zip(found.paths, found.describe_sizes(), strict=True)
     warn(
-        "images are of another size than aligned faces for this network",
+        "of another size than aligned faces for this network",
         [f"{path} ({remark})" for path, remark in remarks if remark],
     )
     names = [path.relative_to(source).as_posix() for path in found.paths]

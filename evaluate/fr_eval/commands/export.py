@@ -93,6 +93,8 @@ def export(
     if not target.parent.is_dir():
         raise click.ClickException(f"{target}: its folder is not there; make it first")
     result = run_export(job)
+    for warning in result.warnings:
+        click.echo(f"Warning: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
         return

@@ -2,18 +2,21 @@
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fr_eval.digests import hash_file
-from fr_eval.embedders.embedder import Embedder
-from fr_eval.embedders.shapes import read_image_input, read_num_values, require_one
-from fr_eval.embedders.tensorflow_forward import compile_forward
+from fr_eval.embedders import jax_forward, tensorflow_forward
+from fr_eval.embedders.embedder import Embedder, Forward
+from fr_eval.embedders.shapes import ImageInput, read_image_input, read_num_values, require_one
 from fr_eval.errors import ModelError
 from fr_eval.scaling import has_own_scaling, resolve_scaling
-from fr_eval.startup import import_tensorflow
+from fr_eval.startup import import_keras
 
 __all__ = ["load_keras", "open_keras", "wrap_keras"]
+
+Network = Callable[[Any], Any]
 
 # What Keras, h5py and zipfile raise on a file that is damaged, or that names layers which are not there.
 _LOAD_FAILURES = (
@@ -38,9 +41,7 @@ def open_keras(path: Path) -> Any:
     Raises:
         ModelError: Keras cannot load it.
     """
-    import_tensorflow()
-    import keras  # noqa: PLC0415
-
+    keras = import_keras()
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except _LOAD_FAILURES as error:
@@ -59,6 +60,7 @@ def wrap_keras(
     name: str | None = None,
     path: Path | None = None,
     digest: str = "",
+    spread: Callable[[Network], Network] = lambda network: network,
 ) -> Embedder:
     """Makes an embedder of a Keras model in memory, which follows the model where that is trained on.
 
@@ -69,6 +71,7 @@ def wrap_keras(
         name: a name for messages and reports; the model's own by default.
         path: its file.
         digest: SHA-256 of that.
+        spread: under TensorFlow, spreads the work of a call over devices.
 
     Raises:
         ModelError: the model has another shape, or its scaling is unknown.
@@ -92,11 +95,21 @@ def wrap_keras(
         takes_bytes=dtype == "uint8",
     )
 
-    def network(images: Any) -> Any:
-        import tensorflow as tf  # noqa: PLC0415  TensorFlow takes seconds to import
-
-        # A model of one output may still give it in a list or a dictionary.
-        return tf.nest.flatten(model(images, training=False))[0]
-
-    forward = compile_forward(network, image_input, dtype=dtype, scaling=scaling, name=named)
+    forward = _compile_forward(model, image_input, spread, dtype=dtype, scaling=scaling, name=named)
     return Embedder(forward, image_input, embedding_size, scaling, "Keras", name, path, digest)
+
+
+def _compile_forward(
+    model: Any, image_input: ImageInput, spread: Callable[[Network], Network], **options: Any
+) -> Forward:
+    """Compiles it by what Keras runs on."""
+    import keras  # noqa: PLC0415
+
+    if keras.backend.backend() == "jax":
+        return jax_forward.compile_forward(model, image_input, **options)
+
+    def network(images: Any) -> Any:
+        # A model of one output may still give it in a list or a dictionary.
+        return keras.tree.flatten(model(images, training=False))[0]
+
+    return tensorflow_forward.compile_forward(spread(network), image_input, **options)

@@ -1,6 +1,6 @@
 """The way of an export: load, write a draft, hold it against the Keras model, and only then put it in its place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from fr_eval.export.network import KerasNetwork, load_network
 from fr_eval.export.sample_images import draw_images, read_shard_images
 from fr_eval.models import load_model
 
-__all__ = ["FORMATS", "MIN_COSINES", "ExportJob", "ExportResult", "run_export"]
+__all__ = ["FORMATS", "MIN_COSINES", "SCALINGS", "ExportJob", "ExportResult", "run_export"]
 
 # Format → ending, precisions; the ending of a folder is free.
 FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -24,6 +24,8 @@ FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tflite": (".tflite", ("float32", "float16", "int8")),
     "saved_model": ("", ("float32",)),
 }
+# How pixels reach each; None: as bytes.
+SCALINGS = {"onnx": "127.5", "tflite": None, "saved_model": None}
 # The least cosine of any image's embedding with the Keras model's.
 MIN_COSINES = {"float32": 0.9999, "float16": 0.9999, "int8": 0.8}
 NUM_DRAWN = 32
@@ -77,6 +79,7 @@ class ExportResult:
         num_images: images that it was compared on.
         kind: what images these were: "drawn" or "real".
         min_cosine, mean_cosine: of its embeddings with those of the Keras model.
+        warnings: what is odd about it, in sentences.
     """
 
     path: str
@@ -88,6 +91,7 @@ class ExportResult:
     kind: str
     min_cosine: float
     mean_cosine: float
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Gives everything, as JSON stores it."""
@@ -112,7 +116,7 @@ def run_export(job: ExportJob) -> ExportResult:
         images = read_shard_images(job.shards, job.num_images, size=size)
     with write_draft(job.output) as draft:
         _find_writer(job, images)(network, draft)
-        cosines = _compare(network.embedder, load_model(draft), images)
+        cosines = _compare(network.embedder, load_model(draft, scaling=SCALINGS[job.format]), images)
         least = float(cosines.min())
         if not least >= MIN_COSINES[job.precision]:
             raise ExportError(
@@ -131,6 +135,7 @@ def run_export(job: ExportJob) -> ExportResult:
         kind="drawn" if job.shards is None else "real",
         min_cosine=least,
         mean_cosine=float(cosines.mean()),
+        warnings=tuple(_find_warnings(job, network)),
     )
 
 
@@ -139,6 +144,17 @@ _ADVICE = {
     "float16": "Some weight lies outside the range of float16: export float32",
     "int8": "Calibrate on more images (--calibration-images) of the kind that it will see, or export float16",
 }
+
+
+def _find_warnings(job: ExportJob, network: KerasNetwork) -> Iterator[str]:
+    from fr_eval.export.onnx_file import is_recognised  # noqa: PLC0415
+
+    height, width = network.embedder.input_size
+    if job.format == "onnx" and not is_recognised((height, width)):
+        yield (
+            f"insightface takes ONNX files of square images, 112 or a greater multiple of 16 but 192, for recognition models, and "
+            f"not those of {height} x {width}; ONNX Runtime runs it"
+        )
 
 
 def _find_writer(job: ExportJob, images: Images) -> Callable[[KerasNetwork, Path], None]:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from fr_eval.errors import ExportError
 from fr_eval.export.network import KerasNetwork
 from fr_eval.export.onnx_graph import fold_input_scaling, prefix_node_names, rename_value
 from fr_eval.startup import hold_stderr, import_extra
 
-__all__ = ["write_onnx"]
+__all__ = ["is_recognised", "write_onnx"]
 
 OPSET = 17  # ONNX Runtime since 1.12 (2022) reads it
 INPUT, OUTPUT, BATCH = "images", "embeddings", "batch"
@@ -25,6 +26,7 @@ def write_onnx(network: KerasNetwork, path: Path) -> None:
 
     Raises:
         MissingPackageError: tf2onnx is not installed.
+        ExportError: the network holds something that ONNX does not know.
     """
     tf2onnx = import_extra("tf2onnx", extra="export", purpose="ONNX files are made by")
     import onnx  # noqa: PLC0415  tf2onnx brings it
@@ -36,8 +38,13 @@ def write_onnx(network: KerasNetwork, path: Path) -> None:
     def embed(images: Any) -> Any:
         return network.embed_pixels(tf.transpose(images, (0, 2, 3, 1)) * _SCALE + _SCALE)
 
-    with hold_stderr():
-        model, _ = tf2onnx.convert.from_function(embed, [signature], opset=OPSET)
+    try:
+        with hold_stderr():
+            model, _ = tf2onnx.convert.from_function(embed, [signature], opset=OPSET)
+        onnx.checker.check_model(model)
+    # Neither tf2onnx nor ONNX has one class of errors for what it does not know.
+    except Exception as error:
+        raise ExportError(f"tf2onnx cannot convert {network.embedder.name}: {str(error)[:500]}") from error
     graph = model.graph
     fold_input_scaling(graph)
     prefix_node_names(graph)
@@ -46,5 +53,10 @@ def write_onnx(network: KerasNetwork, path: Path) -> None:
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
     del graph.value_info[:]  # shapes in between, of values that are gone or renamed
     graph.doc_string = CONTRACT
-    onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def is_recognised(size: tuple[int, int]) -> bool:
+    """Whether `insightface.model_zoo` takes a network for images (height, width) for a recognition model (`ModelRouter`)."""
+    height, width = size
+    return height == width and height >= 112 and height % 16 == 0 and height != 192  # 192 are landmarks

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fr_eval.embedders.embedder import Images
+from fr_eval.errors import ExportError
 from fr_eval.export.network import KerasNetwork
 from fr_eval.export.saved_model import write_saved_model
 from fr_eval.startup import hold_stderr
@@ -23,6 +24,9 @@ def write_tflite(network: KerasNetwork, path: Path, *, precision: str, calibrati
         precision: `float32`; `float16`: weights of half the size, computed in float32 on a CPU; or `int8`: weights (a scale a
             channel) and activations, with ranges from `calibration`.
         calibration: images, uint8, (N, H, W, 3); used for int8 alone.
+
+    Raises:
+        ExportError: the network holds something that TensorFlow Lite does not know.
     """
     import tensorflow as tf  # noqa: PLC0415
 
@@ -35,7 +39,12 @@ def write_tflite(network: KerasNetwork, path: Path, *, precision: str, calibrati
             converter.target_spec.supported_types = [tf.float16]
         elif precision == "int8":
             _quantise(converter, calibration)
-        path.write_bytes(converter.convert())
+        try:
+            converted = converter.convert()
+        # The converter's own class of errors is not the only one that it raises.
+        except Exception as error:
+            raise ExportError(f"TensorFlow cannot convert {network.embedder.name}: {str(error)[:500]}") from error
+        path.write_bytes(converted)
 
 
 def _quantise(converter: Any, calibration: Images) -> None:

@@ -60,5 +60,7 @@ def look_up(
     nearest = find_nearest(embeddings, queries, count=count)
     if num_rows >= LARGE_ROWS:
         seconds = time.perf_counter() - start
-        say(f"{num_rows:,} embeddings compared exactly in {seconds:.1f} s; --index is faster, and not exact")
+        say(
+            f"{num_rows:,} embeddings compared exactly in {seconds:.1f} s; --index is faster for a few images, and not exact"
+        )
     return nearest

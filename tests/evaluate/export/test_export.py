@@ -21,10 +21,18 @@ def test_an_export_is_read_back_without_being_told_its_scaling(unscaled_model_pa
     result = run_export(ExportJob(unscaled_model_path, path, format_, scaling="128"))
     assert (result.num_images, result.kind, result.sha256) == (32, "drawn", hash_path(path))
     assert result.min_cosine > 0.9999
+    assert ["insightface takes" in warning for warning in result.warnings] == ([True] if format_ == "onnx" else [])
     assert result.to_dict()["path"] == str(path)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     reference = load_model(unscaled_model_path, scaling="128").embed(IMAGES)
     assert np.allclose(load_model(path).embed(IMAGES), reference, atol=1e-4)
+
+
+@pytest.mark.parametrize("scaling", ["none", "255"])
+def test_an_offset_that_stays_in_the_graph_is_no_hindrance(unscaled_model_path, tmp_path, scaling):
+    pytest.importorskip("tf2onnx")
+    result = run_export(ExportJob(unscaled_model_path, tmp_path / "out.onnx", "onnx", scaling=scaling))
+    assert result.min_cosine > 0.9999
 
 
 def test_int8_is_calibrated_and_checked_on_real_images(prelu_model_path, face_shards, tmp_path):
@@ -69,6 +77,13 @@ def test_a_network_of_nan_is_not_exported(tmp_path):
     with pytest.raises(ExportError, match=r"nan\.keras: gives embeddings that are NaN"):
         run_export(ExportJob(tmp_path / "nan.keras", tmp_path / "out", "saved_model", scaling="none"))
     assert not (tmp_path / "out").exists()
+
+
+def test_sizes_are_judged_as_the_router_of_insightface_does():
+    from fr_eval.export.onnx_file import is_recognised
+
+    sizes = [(112, 112), (128, 128), (224, 224), (96, 96), (192, 192), (113, 113), (112, 128)]
+    assert [is_recognised(size) for size in sizes] == [True, True, True, False, False, False, False]
 
 
 def test_choices_that_do_not_go_together_are_refused():

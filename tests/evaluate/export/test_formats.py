@@ -92,6 +92,7 @@ def test_tflite_takes_bytes_in_every_precision(network, tmp_path, precision, lea
         assert cosines(found, network.embedder.embed(IMAGES[:count])).min() > least
 
 
+@pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`:UserWarning")
 def test_int8_computes_in_integers_alone(network, tmp_path):
     litert = pytest.importorskip("ai_edge_litert.interpreter")
     from fr_eval.export.tflite_file import write_tflite
@@ -103,3 +104,19 @@ def test_int8_computes_in_integers_alone(network, tmp_path):
     assert interpreter.get_input_details()[0]["quantization"] == (1.0, 0)
     floats = [tensor["name"] for tensor in interpreter.get_tensor_details() if tensor["dtype"] == np.float32]
     assert floats == [interpreter.get_output_details()[0]["name"]]
+
+
+@pytest.mark.parametrize(("ending", "package"), [("onnx", "tf2onnx"), ("tflite", "ai_edge_litert")])
+def test_a_network_that_a_format_cannot_express_is_told(tmp_path, ending, package):
+    import keras
+
+    from fr_eval.errors import ExportError
+    from fr_eval.export.export import ExportJob, run_export
+
+    pytest.importorskip(package)
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Dense(4)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)))
+    keras.Model(image, keras.ops.erfinv(keras.ops.tanh(x))).save(tmp_path / "strange.keras")
+    with pytest.raises(ExportError, match=r"cannot convert strange\.keras: .*Erfinv"):
+        run_export(ExportJob(tmp_path / "strange.keras", tmp_path / f"out.{ending}", ending))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["strange.keras"]
