@@ -54,7 +54,7 @@ def streamed_labels(shard_set):
     """Source key → label of all that the trainer streams in an epoch."""
     stream = Stream(shard_set, StreamSettings(batch_size=shard_set.num_images["train"]), seed=0, image_size=(16, 16))
     ((images, labels),) = list(stream.epoch(0))
-    return dict(zip((images.numpy()[:, 0, 0, 0] // 5).tolist(), labels.numpy().tolist(), strict=True))
+    return dict(zip((images[:, 0, 0, 0] // 5).tolist(), labels.tolist(), strict=True))
 
 
 def stored_labels(manifest):

@@ -46,6 +46,6 @@ def test_the_trainer_sees_each_image_with_its_dense_class(tmp_path):
     stream = Stream(shards, StreamSettings(batch_size=6), seed=0, image_size=shards.image_size)
     ((images, labels),) = list(stream.epoch(0))
     dense = {3: 0, 7: 1, 900: 2}
-    seen = {int(image[0, 0, 0]) // 10: int(label) for image, label in zip(images.numpy(), labels.numpy(), strict=True)}
+    seen = {int(image[0, 0, 0]) // 10: int(label) for image, label in zip(images, labels, strict=True)}
     assert seen == {key: dense[label] for key, label in enumerate(source_labels)}
-    assert np.unique(images.numpy()[..., 1:]).tolist() == [0]
+    assert np.unique(images[..., 1:]).tolist() == [0]

@@ -2,10 +2,11 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tests.train.gradients import gradients
+from tests.train.gradients import gradients, numeric_gradients
 
 from fr_train.heads import CosineHead, SubCenterHead, l2_norm, l2_normalize
 
+RNG = np.random.default_rng(2)
 X = np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
 
 
@@ -36,6 +37,27 @@ def test_sub_centers_give_the_greatest_cosine_of_a_class():
     received = head(X)
     np.testing.assert_allclose(ops.convert_to_numpy(received), expected, rtol=1e-5, atol=1e-6)
     assert head.compute_output_shape((None, 5)) == (None, 7)
+
+
+@pytest.mark.parametrize("normalize_embedding", [True, False])
+def test_gradients_are_those_of_the_formula_for_embedding_and_weights(normalize_embedding):
+    head, upstream = CosineHead(7, normalize_embedding=normalize_embedding), RNG.normal(size=(3, 7))
+    w = RNG.normal(size=(7, 5))
+
+    def naive(x, w):
+        x = x / np.linalg.norm(x, axis=1, keepdims=True) if normalize_embedding else x
+        return upstream * (x @ (w / np.linalg.norm(w, axis=1, keepdims=True)).T)
+
+    found = gradients(lambda x, w: upstream.astype(np.float32) * head.logits(x, w), X, w)
+    for received, expected in zip(found, numeric_gradients(naive, X, w), strict=True):
+        np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_class_weights_of_length_zero_have_finite_logits_and_gradients():
+    head, w = CosineHead(7), np.zeros((7, 5), dtype=np.float32)
+    assert (ops.convert_to_numpy(head.logits(X, w)) == 0).all()
+    for gradient in gradients(head.logits, X, w):
+        assert np.isfinite(gradient).all()
 
 
 def test_one_sub_center_is_a_plain_head():

@@ -1,4 +1,4 @@
-"""Heads, layers and losses on JAX: their tests once more, in a process of their own, since a process has one backend."""
+"""Heads, layers, losses and samples on JAX: their tests once more, in a process of their own, since a process has one backend."""
 
 import importlib.util
 import os
@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SAME_ON_ANY = "refused or any_labels or table or defaults or needs or survives"  # tests that no backend has a part in
+OTHERS = ("heads", "layers", "margins", "rows", "class_order", "class_sample")
+ANEW = "found_again or naive_loop or over_many_keys"  # with shapes of their own each time: compiled for many minutes
 
 
 @pytest.mark.slow
@@ -18,8 +20,8 @@ def test_heads_layers_and_losses_pass_their_tests_on_jax():
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed: pip install jax")
     own = [path for path in sorted((ROOT / "tests" / "train").glob("test_losses_*.py")) if path != Path(__file__)]
-    others = [ROOT / "tests" / "train" / f"test_{name}.py" for name in ("heads", "layers", "margins")]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"not ({SAME_ON_ANY})"]
+    others = [ROOT / "tests" / "train" / f"test_{name}.py" for name in OTHERS]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"not ({SAME_ON_ANY} or {ANEW})"]
     # Nearly all of the time goes into compiling small functions.
     environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     ended = subprocess.run(

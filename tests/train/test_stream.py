@@ -25,7 +25,7 @@ def open_stream(folder, *, seed=3, image_size=None, **settings):
 
 
 def read_epoch(stream, epoch=0, **where):
-    return [[part.numpy() for part in batch] for batch in stream.epoch(epoch, **where)]
+    return [[np.asarray(part) for part in batch] for batch in stream.epoch(epoch, **where)]
 
 
 def assert_equal(some, others):
@@ -81,7 +81,7 @@ def test_pixels_of_real_faces_are_those_of_tensorflow_and_of_evaluation(shared, 
     stream = open_stream(tmp_path / "shards", batch_size=100, mirror=False)
     _, encoded_images = stream.open_epoch(0)(0)
     ((images, _),) = stream.epoch(0).first(1)
-    for image, encoded in zip(images.numpy(), encoded_images, strict=True):
+    for image, encoded in zip(np.asarray(images), encoded_images, strict=True):
         np.testing.assert_array_equal(image, decode_image(bytes(encoded)))
         np.testing.assert_array_equal(image, tf.io.decode_jpeg(bytes(encoded), dct_method="INTEGER_ACCURATE").numpy())
 
@@ -111,16 +111,16 @@ def test_an_epoch_can_be_entered_at_any_step(shards, settings, first_step):
 
 def test_batches_can_be_gone_through_again_and_left_early(shards):
     batches = open_stream(shards).epoch(0)
-    first = [[part.numpy() for part in batch] for batch in islice(batches, 2)]
-    assert_equal(first, [[part.numpy() for part in batch] for batch in batches][:2])
+    first = [[np.asarray(part) for part in batch] for batch in islice(batches, 2)]
+    assert_equal(first, [[np.asarray(part) for part in batch] for batch in batches][:2])
 
 
 def test_images_that_are_kept_are_not_written_over(shards):
     stream = open_stream(shards, batch_size=4)
     kept = [images for images, _ in stream.epoch(0)] + [images for images, _ in stream.epoch(1)]
-    copies = [images.numpy().copy() for images, _ in stream.epoch(0)]
+    copies = [np.asarray(images).copy() for images, _ in stream.epoch(0)]
     for images, copy in zip(kept, copies, strict=False):
-        np.testing.assert_array_equal(images.numpy(), copy)
+        np.testing.assert_array_equal(np.asarray(images), copy)
 
 
 def test_about_half_of_the_images_are_mirrored_and_nothing_else_changes(shards):
@@ -159,7 +159,7 @@ def test_sets_of_mixed_sizes_and_encodings_are_resized_as_evaluation_does(mixed_
 def test_rows_can_be_read_in_any_order_as_they_are(shards):
     stream = open_stream(shards, batch_size=4, with_keys=True, augment=AugmentSettings(gray=1.0))
     rows = np.array([7, 7, 59, 0, 31])
-    batches = [[part.numpy() for part in batch] for batch in stream.read(rows)]
+    batches = [[np.asarray(part) for part in batch] for batch in stream.read(rows)]
     assert [len(labels) for _, labels, _ in batches] == [4, 1]
     expected = read_with_tensorflow(shards)
     for image, label, key, row in zip(*map(np.concatenate, zip(*batches, strict=True)), rows, strict=True):
@@ -170,11 +170,13 @@ def test_rows_can_be_read_in_any_order_as_they_are(shards):
 def test_rows_can_be_trained_on_in_any_order_and_from_any_step(shards):
     stream = open_stream(shards, batch_size=6, with_keys=True)
     rows = np.random.default_rng(0).integers(0, 60, 40)
-    whole = [[part.numpy() for part in batch] for batch in stream.read(rows, epoch=3)]
+    whole = [[np.asarray(part) for part in batch] for batch in stream.read(rows, epoch=3)]
     assert len(whole) == 6
-    assert_equal(whole[2:], [[part.numpy() for part in batch] for batch in stream.read(rows, epoch=3, first_step=2)])
-    other = [[part.numpy() for part in batch] for batch in stream.read(rows, epoch=4)]
-    plain = [[part.numpy() for part in batch] for batch in stream.read(rows)]
+    assert_equal(
+        whole[2:], [[np.asarray(part) for part in batch] for batch in stream.read(rows, epoch=3, first_step=2)]
+    )
+    other = [[np.asarray(part) for part in batch] for batch in stream.read(rows, epoch=4)]
+    plain = [[np.asarray(part) for part in batch] for batch in stream.read(rows)]
     for (images, labels, keys), (others, *_), (plain_images, *plain_rest) in zip(whole, other, plain, strict=False):
         assert_equal([[labels, keys]], [plain_rest])
         mirrored = (images != plain_images).any(axis=(1, 2, 3))

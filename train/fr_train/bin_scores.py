@@ -1,6 +1,6 @@
 """Verification after each epoch: the code of `fr-eval`, on bins that are read and decoded once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ class BinScores:
         paths: the bins, or folders of shards that were made of bins.
         network: images 0 to 255 → embeddings; it is scored as it is at each call.
         batch_size: images a batch.
+        spread: spreads the work of a call over devices.
 
     Raises:
         fr_eval.errors.EvalError: if a bin is refused.
     """
 
-    def __init__(self, paths: Sequence[Path], network: Any, *, batch_size: int) -> None:
+    def __init__(
+        self, paths: Sequence[Path], network: Any, *, batch_size: int, spread: Callable[[Any], Any] = lambda call: call
+    ) -> None:
         self._batch_size = batch_size
-        self._embedder = wrap_keras(network, scaling="none")
+        self._embedder = wrap_keras(network, scaling="none", spread=spread)
         self._bins = [(bin_, decode_bin(bin_, self._embedder.input_size)) for bin_ in map(read_pairs, paths)]
 
     def __call__(self) -> Mapping[str, float]:

@@ -1,5 +1,6 @@
 """The command line `fr-train`: the job itself, and sub-commands beside it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,17 @@ from fr_train.commands.plot import plot
 from fr_train.errors import ConfigError, TrainError
 
 __all__ = ["main"]
+
+
+class _Devices(click.ParamType[int]):
+    """A number of devices; `all` is 0."""
+
+    name = "all|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Gives it, from what was typed."""
+        return 0 if value == "all" else click.IntRange(1).convert(value, param, ctx)
+
 
 # Options that set a key of the config: option → (key, type, help).
 _CONFIG_OPTIONS: dict[str, tuple[str, Any, str]] = {
@@ -49,12 +61,23 @@ _CONFIG_OPTIONS: dict[str, tuple[str, Any, str]] = {
         click.Choice(["constant", "cosine", "exponential", "polynomial", "step"]),
         "Course of the learning rate.",
     ),
+    "--backend": (
+        "backend",
+        click.Choice(["jax", "tensorflow"]),
+        "What runs the network; jax lays the class weights over --devices as well.",
+    ),
     "--precision": (
         "precision",
         click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
         "Of the network's layers.",
     ),
     "--xla/--no-xla": ("xla", bool, "Compile the step by XLA, which pays on a GPU."),
+    "--devices": ("devices", _Devices(), "GPUs of this machine that share a batch; all of them, or so many."),
+    "--sync-batch-norm/--no-sync-batch-norm": (
+        "sync_batch_norm",
+        bool,
+        "Normalise by the batch of all devices, not by each one's part.",
+    ),
     "--ema": ("ema", float, "Score and save an average of the weights of this momentum, such as 0.999."),
     "--checkpoint-steps": (
         "checkpoint_steps",
@@ -107,6 +130,13 @@ def _config_options(function: Any) -> Any:
     help="none, light or strong, or a key of [augment]; repeatable.",
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key of the config; repeatable.")
+@click.option(
+    "--coordinator",
+    metavar="HOST:PORT",
+    help="Where process 0 of those that train together waits for the others; TF_CONFIG can say it too.",
+)
+@click.option("--num-processes", type=click.IntRange(1), help="With --coordinator: how many they are.")
+@click.option("--process-index", type=click.IntRange(0), help="With --coordinator: which of them this is.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its config.")
 @click.option("--force", is_flag=True, help="With --resume: go on though config or data set changed.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
@@ -119,6 +149,9 @@ def main(
     bins: tuple[Path, ...],
     augmentations: tuple[str, ...],
     overrides: tuple[str, ...],
+    coordinator: str | None,
+    num_processes: int | None,
+    process_index: int | None,
     resume: bool,
     force: bool,
     overwrite: bool,
@@ -131,6 +164,7 @@ def main(
     the run's folder, with best.keras, last.keras, history.csv, curves.png and the checkpoints. Ctrl-C ends a run in good order,
     --resume goes on with it, also after a crash.
     """
+    from fr_train.cluster import read_cluster
     from fr_train.commands.run import RunOptions, run_training
 
     changes = {tuple(key.split("__")): value for key, value in options.items() if value is not None}
@@ -147,6 +181,7 @@ def main(
             force=force,
             overwrite=overwrite,
             quiet=quiet,
+            cluster=read_cluster(coordinator, num_processes, process_index, os.environ),
         )
     )
 

@@ -11,6 +11,7 @@ __all__ = ["Config", "ModelConfig", "OptimizerConfig", "PhaseConfig", "ScheduleC
 
 OPTIMIZERS = ("adamax", "adamw", "lamb", "sgd")
 SCHEDULES = ("constant", "cosine", "exponential", "polynomial", "step")
+BACKENDS = ("jax", "tensorflow")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCALINGS = ("none", "127.5", "128")
 
@@ -44,6 +45,7 @@ class ModelConfig:
         weight_normalized: learn direction and length of the embedding layer's weights apart, w = g · v/|v|.
         imagenet: begin with weights trained on ImageNet, where the backbone has some.
         subcenters: class weights a class, of which the nearest counts (sub-center ArcFace); 1 is the usual head.
+        sample_rate: part of the classes that a step compares with: those of the batch and others at random (PartialFC); 1 is all.
         file: a `.keras` model to go on with in place of a backbone; the other keys but `scaling` mean nothing then.
         scaling: what `file` wants its pixels to be: `none` (0 to 255), `127.5` or `128` (what (x - 127.5) is divided by).
     """
@@ -58,6 +60,7 @@ class ModelConfig:
     weight_normalized: bool = False
     imagenet: bool = False
     subcenters: int = 1
+    sample_rate: float = 1.0
     file: str = ""
     scaling: str = "none"
 
@@ -66,6 +69,7 @@ class ModelConfig:
         require(self.embedding_size > 0, "model.embedding_size", "a positive number", self.embedding_size)
         require(0 <= self.dropout < 1, "model.dropout", "a rate in [0, 1)", self.dropout)
         require(self.subcenters >= 1, "model.subcenters", "1 or more", self.subcenters)
+        require(0 < self.sample_rate <= 1, "model.sample_rate", "a part in (0, 1]", self.sample_rate)
         require(self.l2 >= 0, "model.l2", "0 or more", self.l2)
         _require_one_of(self.scaling, "model.scaling", SCALINGS)
 
@@ -77,6 +81,8 @@ class OptimizerConfig:
     Attributes:
         name: `sgd` (Nesterov momentum), `adamw`, `adamax` or `lamb`, all with decoupled weight decay.
         learning_rate: at the peak of the schedule.
+        reference_batch: images a step that `learning_rate` is meant for; another batch size multiplies it by batch_size /
+            reference_batch (Goyal et al. 2017, linear scaling rule); 0 takes it as it is.
         momentum: of `sgd`.
         weight_decay: part of a weight that a step takes away, in units of the learning rate; not of normalisation and biases.
         clip_norm: largest global norm of the gradients; 0 is none.
@@ -85,14 +91,20 @@ class OptimizerConfig:
 
     name: str = "sgd"
     learning_rate: float = 0.1
+    reference_batch: int = 0
     momentum: float = 0.9
     weight_decay: float = 5e-4
     clip_norm: float = 0.0
     accumulate_steps: int = 1
 
+    def learning_rate_at(self, batch_size: int) -> float:
+        """Gives the learning rate for a batch size."""
+        return self.learning_rate * batch_size / (self.reference_batch or batch_size)
+
     def __post_init__(self) -> None:
         _require_one_of(self.name, "optimizer.name", OPTIMIZERS)
         require(self.learning_rate > 0, "optimizer.learning_rate", "a positive number", self.learning_rate)
+        require(self.reference_batch >= 0, "optimizer.reference_batch", "0 or more", self.reference_batch)
         require(0 <= self.momentum < 1, "optimizer.momentum", "a number in [0, 1)", self.momentum)
         require(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
         require(self.clip_norm >= 0, "optimizer.clip_norm", "0 or more", self.clip_norm)
@@ -203,6 +215,9 @@ class Config:
         augment: further augmentations.
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`; losses and weights are float32 always.
         xla: compile the step by XLA, which pays on a GPU.
+        backend: what Keras runs on, `tensorflow` or `jax`, which lays the class weights over the devices as well.
+        devices: of this machine that a batch is spread over; 0 is all of its GPUs.
+        sync_batch_norm: normalise by the batch of all devices, not by each device's part of it.
         ema: momentum of the running average of the network's weights that is scored and saved; 0 is none.
         on_nonfinite: `stop` at a loss that is no number, or `skip` the step.
         checkpoint_steps: steps between checkpoints within an epoch; 0 writes one at the end of each epoch only.
@@ -226,6 +241,9 @@ class Config:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     precision: str = "float32"
     xla: bool = False
+    backend: str = "tensorflow"
+    devices: int = 1
+    sync_batch_norm: bool = False
     ema: float = 0.0
     on_nonfinite: str = "stop"
     checkpoint_steps: int = 1000
@@ -240,7 +258,9 @@ class Config:
         require(0 <= self.seed < 1 << 31, "seed", "0 to 2^31 - 1", self.seed)
         require(self.checkpoint_steps >= 0, "checkpoint_steps", "0 or more", self.checkpoint_steps)
         require(self.keep_checkpoints >= 1, "keep_checkpoints", "1 or more", self.keep_checkpoints)
+        require(self.devices >= 0, "devices", "1 or more, or 0 for all", self.devices)
         require(0 <= self.ema < 1, "ema", "a momentum in [0, 1)", self.ema)
+        _require_one_of(self.backend, "backend", BACKENDS)
         _require_one_of(self.precision, "precision", PRECISIONS)
         _require_one_of(self.on_nonfinite, "on_nonfinite", ("skip", "stop"))
         sized = len(self.image_size) in (0, 2) and all(size >= 16 for size in self.image_size)
@@ -254,5 +274,5 @@ class Config:
     def facts(self) -> dict[str, Any]:
         """Gives what the weights depend on, as JSON values: all but paths, and what is only watched or kept."""
         paths = ("shards", "overlay", "bins", "start_from", "start_centers")
-        watched = ("checkpoint_steps", "keep_checkpoints", "tensorboard")
+        watched = ("backend", "devices", "checkpoint_steps", "keep_checkpoints", "tensorboard")
         return {key: value for key, value in asdict(self).items() if key not in (*paths, *watched)}

@@ -1,6 +1,5 @@
 """An epoch of a phase, from wherever it stands to its end or to an interrupt."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +11,9 @@ from fr_train.errors import TrainingError
 from fr_train.interrupt import Interrupt
 from fr_train.phase import Phase
 from fr_train.progress import Progress
-from fr_train.run_folder import RunFolder
-from fr_train.sentinel import ADVICE, write_report
-from fr_train.training_step import StepResult
+from fr_train.run_writer import RunWriter
+from fr_train.sentinel import ADVICE
+from fr_train.step import StepResult
 
 __all__ = ["run_epoch"]
 
@@ -24,9 +23,8 @@ def run_epoch(
     position: Position,
     interrupt: Interrupt,
     *,
-    run: RunFolder,
+    writer: RunWriter,
     config: Config,
-    save: Callable[[Position], None],
     quiet: bool,
 ) -> tuple[Position, dict[str, Any]]:
     """Trains from the position to the end of its epoch, or until an interrupt.
@@ -37,9 +35,8 @@ def run_epoch(
         phase: what is run.
         position: where it stands.
         interrupt: what may end it early.
-        run: where a report goes.
+        writer: writes checkpoints, and a report.
         config: the run's config.
-        save: writes a checkpoint.
         quiet: no progress bar.
 
     Returns:
@@ -64,7 +61,8 @@ def run_epoch(
         def look_at(result: StepResult, batch: Any) -> None:
             is_finite = bool(result.is_finite)
             if not is_finite:
-                _report(run, config, step_of(progress.done + 1), step.learning_rate(), result, batch)
+                where = step_of(progress.done + 1)
+                _look_at_nonfinite(writer, config, where, step.learning_rate(), result, batch)
             progress.count(float(np.mean(result.losses)), float(result.accuracy), skipped=not is_finite)
 
         def step_of(done: int) -> Position:
@@ -73,17 +71,19 @@ def run_epoch(
 
         last: tuple[StepResult, Any] | None = None
         for number, batch in enumerate(progress.timed(batches), start=position.step + 1):
-            result = step(batch[0], batch[1])
+            result = step(batch[0], batch[1], interrupted=interrupt.requested)
+            ending = False
             if last is not None:
                 look_at(*last)
+                ending = bool(last[0].interrupted)
             last = (result, batch)
             due = config.checkpoint_steps and step_of(number).total_steps % config.checkpoint_steps == 0
-            if interrupt.requested or (due and number < num_steps):
+            if ending or (due and number < num_steps):
                 look_at(*last)
                 last = None
-                if interrupt.requested:
+                if ending:
                     break
-                save(step_of(number))
+                writer.save_checkpoint(step_of(number), phase)
         if last is not None:
             look_at(*last)
         position = step_of(progress.done)
@@ -100,21 +100,20 @@ def run_epoch(
     return position, {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in row.items()}
 
 
-def _report(
-    run: RunFolder, config: Config, position: Position, learning_rate: float, result: StepResult, batch: Any
+def _look_at_nonfinite(
+    writer: RunWriter, config: Config, position: Position, learning_rate: float, result: StepResult, batch: Any
 ) -> None:
     """Writes down which records a step with a non-finite loss had, and ends the run if that is wished."""
-    write_report(
-        run.nonfinite,
-        position=position,
+    losses = np.asarray(result.losses)
+    writer.report_nonfinite(
+        position,
         learning_rate=learning_rate,
-        losses=np.asarray(result.losses),
+        losses=losses,
         keys=np.asarray(batch[2]).tolist(),
         labels=np.asarray(batch[1]).tolist(),
     )
     if config.on_nonfinite == "stop":
-        loss = float(np.mean(result.losses))
         raise TrainingError(
-            f"Epoch {position.epoch + 1}, step {position.step}: the loss is {loss} or its gradient is no number; no weight was "
-            f"changed by it. {run.nonfinite} names the records of the batch. {ADVICE}"
+            f"Epoch {position.epoch + 1}, step {position.step}: the loss is {float(np.mean(losses))} or its gradient is no number; "
+            f"no weight was changed by it. {writer.run.nonfinite} names the records of the batch. {ADVICE}"
         )

@@ -6,6 +6,7 @@ into a one-line failure; anything else that escapes is a bug and keeps its trace
 
 __all__ = [
     "CheckpointError",
+    "ClusterError",
     "ConfigError",
     "OverlayError",
     "RunFolderError",
@@ -41,3 +42,7 @@ class CheckpointError(TrainError):
 
 class TrainingError(TrainError):
     """Training cannot go on, for instance because the loss is no longer a number."""
+
+
+class ClusterError(TrainError):
+    """Processes that train together cannot reach each other, or one is gone."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
+from fr_eval.embedders.keras_model import wrap_keras
 from fr_train.errors import TrainingError
 from fr_train.mining import mine_triplets, pick_rows
 from fr_train.stream import Batches, Stream
@@ -37,15 +37,14 @@ class MinedEpochs:
     def __init__(
         self, network: Any, stream: Stream, *, num_classes: int, images_per_class: int, margin: float, seed: int
     ) -> None:
-        self._network, self._stream, self._margin, self._seed = network, stream, margin, seed
+        self._stream, self._margin, self._seed = stream, margin, seed
+        self._embed = wrap_keras(network, scaling="none").forward  # follows the network
         self._images_per_class = images_per_class
         self._num_classes = min(num_classes, len(np.unique(stream.labels[stream.labels >= 0])))
         num_pairs = self._num_classes * images_per_class * (images_per_class - 1) // 2
         self.triplets = keras.Variable(np.full((num_pairs, 3), -1), trainable=False, dtype="int64", name="triplets")
         self._triplets_per_batch = stream.settings.batch_size // 3
         self.most_steps = num_pairs // self._triplets_per_batch
-        signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
-        self._embed = tf.function(lambda images: network(images, training=False), input_signature=[signature])
 
     def mine(self, epoch: int, *, quiet: bool) -> None:
         """Sets the triplets of an epoch, in random order, and says what was found.
@@ -62,7 +61,7 @@ class MinedEpochs:
             labels, num_classes=self._num_classes, images_per_class=self._images_per_class, seed=(*seed, PICK)
         )
         batches = tqdm(self._stream.read(picked), desc="Mining", unit=" batches", leave=False, disable=quiet or None)
-        embeddings = np.concatenate([self._embed(batch[0]).numpy() for batch in batches])
+        embeddings = np.concatenate([self._embed(batch[0]) for batch in batches])
         mined = mine_triplets(embeddings, labels[picked], margin=self._margin, seed=(*seed, MINE))
         found = np.random.default_rng((*seed, SHUFFLE)).permutation(picked[mined.rows])
         if len(found) < self._triplets_per_batch:

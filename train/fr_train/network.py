@@ -12,7 +12,7 @@ from fr_train.config import ModelConfig
 from fr_train.errors import ConfigError
 from fr_train.layers import WeightNormalizedDense
 
-__all__ = ["build_network", "freeze", "plain_network"]
+__all__ = ["build_network", "freeze", "plain_network", "synchronize_batch_norm"]
 
 
 def build_network(config: ModelConfig, *, image_size: tuple[int, int]) -> keras.Model:
@@ -106,6 +106,13 @@ def freeze(patterns: tuple[str, ...], network: keras.Model, head: Any) -> None:
             )
         for layer in named:
             layer.trainable = False
+
+
+def synchronize_batch_norm(network: keras.Model) -> None:
+    """Makes batch normalisation look at the batch of all devices."""
+    for layer in _iterate_layers(network):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
 
 
 def _iterate_layers(network: keras.Model) -> Iterator[Any]:

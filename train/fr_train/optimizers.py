@@ -10,12 +10,6 @@ from fr_train.config import OptimizerConfig
 __all__ = ["build_optimizer"]
 
 NOT_DECAYED = ("gamma", "beta", "bias", "alpha")  # of normalisation, PReLU and dense layers, as the field does
-OPTIMIZERS: dict[str, Callable[..., Any]] = {
-    "adamax": keras.optimizers.Adamax,
-    "adamw": keras.optimizers.AdamW,
-    "lamb": keras.optimizers.Lamb,
-    "sgd": keras.optimizers.SGD,
-}
 
 
 def build_optimizer(config: OptimizerConfig, schedule: Any, variables: list[Any], *, scale_loss: bool = False) -> Any:
@@ -27,9 +21,9 @@ def build_optimizer(config: OptimizerConfig, schedule: Any, variables: list[Any]
         variables: what is trained.
         scale_loss: keep small float16 gradients from vanishing by a loss scale that adapts itself.
     """
-    optimizer = OPTIMIZERS[config.name](
+    optimizer = _find_optimizer(config.name)(
         learning_rate=schedule,
-        weight_decay=config.weight_decay or (0.0 if config.name == "adamw" else None),  # AdamW takes no None
+        weight_decay=config.weight_decay or None,
         global_clipnorm=config.clip_norm or None,
         gradient_accumulation_steps=config.accumulate_steps if config.accumulate_steps > 1 else None,
         name=config.name,  # its variables are called after it in checkpoints
@@ -41,3 +35,19 @@ def build_optimizer(config: OptimizerConfig, schedule: Any, variables: list[Any]
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)
     return optimizer
+
+
+def _find_optimizer(name: str) -> Callable[..., Any]:
+    if keras.backend.backend() != "tensorflow":  # whose compilers make one pass of an update by themselves
+        sgd, adam = keras.optimizers.SGD, keras.optimizers.Adam
+    else:
+        from fr_train.fused_optimizers import FusedAdam, FusedSGD  # noqa: PLC0415
+
+        sgd, adam = FusedSGD, FusedAdam
+    optimizers: dict[str, Callable[..., Any]] = {
+        "adamax": keras.optimizers.Adamax,
+        "adamw": adam,
+        "lamb": keras.optimizers.Lamb,
+        "sgd": sgd,
+    }
+    return optimizers[name]

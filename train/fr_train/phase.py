@@ -1,13 +1,16 @@
 """A phase of a run: its loss, its optimizer and schedule, its stream, built on the network and the head that phases share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 
 from fr_train.checkpoint import Position
+from fr_train.class_sample import count_sample
+from fr_train.class_shards import count_rows
 from fr_train.config import Config, PhaseConfig, require
 from fr_train.heads import CosineHead, SubCenterHead
 from fr_train.losses.center import CenterLoss
@@ -17,11 +20,13 @@ from fr_train.losses.weighted_sum import WeightedSum
 from fr_train.mined_epochs import MinedEpochs
 from fr_train.network import freeze
 from fr_train.optimizers import build_optimizer
+from fr_train.sampled_head import SampledHead, draw_weights
 from fr_train.schedules import Schedule
 from fr_train.shard_set import ShardSet
+from fr_train.step import Step
 from fr_train.stream import Batches, Stream, StreamSettings
-from fr_train.training_step import TrainingStep
 from fr_train.weight_average import WeightAverage
+from fr_train.workers import Workers
 
 __all__ = ["Phase", "PhaseBuilder"]
 
@@ -38,7 +43,7 @@ class Phase:
     """
 
     config: PhaseConfig
-    step: TrainingStep
+    step: Step
     stream: Stream
     mined: MinedEpochs | None = None
 
@@ -98,6 +103,7 @@ class PhaseBuilder:
         config: the run's.
         shards: the data set.
         network: the embedding network.
+        workers: the devices, within whose `scope()` everything is built.
 
     Attributes:
         head: the class weights; None where no phase needs any.
@@ -106,8 +112,11 @@ class PhaseBuilder:
         ConfigError: if a loss cannot be, or needs other batches.
     """
 
-    def __init__(self, config: Config, shards: ShardSet, network: keras.Model) -> None:
+    def __init__(
+        self, config: Config, shards: ShardSet, network: keras.Model, *, workers: Workers | None = None
+    ) -> None:
         self._config, self._shards, self._network = config, shards, network
+        self._workers = workers or Workers()
         # All at once: a mistake in the last shows at once.
         self._losses = [self._build_loss(phase) for phase in config.phases]
         self._settings = [
@@ -126,28 +135,32 @@ class PhaseBuilder:
         if head is not None:
             head.normalize_embedding = loss.normalizes_embedding
         freeze(phase.freeze, self._network, head)
-        parts = [part for part in (self._network, head, loss) if part is not None]
+        sample = self._build_sample(index, head) if head is not None and config.model.sample_rate < 1 else None
+        parts = [part for part in (self._network, sample or head, loss) if part is not None]
         trainable = [variable for part in parts for variable in part.trainable_variables]
         image_size = self._network.input_shape[1:3]
         stream = Stream(self._shards, self._settings[index], seed=config.seed, image_size=image_size)
         mined = self._build_mined(phase, loss, stream) if loss.batches == "triplets" else None
         schedule = Schedule(
             phase.schedule,
-            peak=phase.optimizer.learning_rate,
+            peak=phase.optimizer.learning_rate_at(config.batch_size),
             steps_per_epoch=mined.most_steps if mined else stream.steps_per_epoch,
             epochs=phase.epochs,
         )
         optimizer = build_optimizer(
             phase.optimizer, schedule, trainable, scale_loss=config.precision == "mixed_float16"
         )
+        if sample:
+            sample.add_slots(optimizer)
         average = WeightAverage(self._network.trainable_variables, momentum=config.ema) if config.ema else None
-        step = TrainingStep(
+        step = _find_step(self._workers)(
             self._network,
             head,
             loss,
             optimizer,
             trainable=trainable,
             schedule=schedule,
+            sample=sample,
             average=average,
             xla=config.xla,
         )
@@ -173,8 +186,16 @@ class PhaseBuilder:
         if loss.batches == "triplets":
             require(size % 3 == 0, "batch_size", f"a multiple of 3, for the triplets of {name}", size)
             require(each == 0, "images_per_class", f"0, since {name} mines its batches", each)
+            alone = self._workers.num_processes == 1
+            require(alone, "loss.name", "another with several processes, since each would mine its own triplets", name)
         elif loss.batches == "balanced":
             require(each >= 2, "images_per_class", f"2 or more, since {name} compares the images of a batch", each)
+        if loss.needs_head and config.model.sample_rate < 1:
+            optimizer, steps = phase.optimizer.name, phase.optimizer.accumulate_steps
+            expected = "sgd, adamw or adamax with model.sample_rate, since lamb looks at all classes at once"
+            require(optimizer != "lamb", "optimizer.name", expected, optimizer)
+            expected = "1 with model.sample_rate, since each batch has other classes"
+            require(steps == 1, "optimizer.accumulate_steps", expected, steps)
         return StreamSettings(
             batch_size=size,
             shuffle_buffer=config.shuffle_buffer,
@@ -182,6 +203,7 @@ class PhaseBuilder:
             images_per_class=each,
             steps_per_epoch=phase.steps_per_epoch,
             with_keys=True,
+            part=(self._workers.process, self._workers.num_processes),
             augment=config.augment,
         )
 
@@ -204,15 +226,39 @@ class PhaseBuilder:
             phase.loss, num_classes=self._shards.num_classes, embedding_size=self._network.output_shape[-1]
         )
 
+    def _build_sample(self, index: int, head: Any) -> SampledHead:
+        rate, seed = self._config.model.sample_rate, self._config.seed
+        size = count_rows(count_sample(head.num_classes, rate=rate, batch_size=self._config.batch_size))
+        require(size <= head.num_classes, "model.sample_rate", "1, since devices cannot share so few classes", rate)
+        return SampledHead(head, size=size, seed=(seed, index))
+
     def _build_head(self) -> Any:
-        num_classes, subcenters = self._shards.num_classes, self._config.model.subcenters
-        if subcenters > 1:
-            head = SubCenterHead(num_classes, num_subcenters=subcenters, name="head")
+        model = self._config.model
+        options: dict[str, Any] = {"name": "head", "initializer": "zeros" if model.sample_rate < 1 else None}
+        if model.subcenters > 1:
+            head = SubCenterHead(self._shards.num_classes, num_subcenters=model.subcenters, **options)
         else:
-            head = CosineHead(num_classes, name="head")
+            head = CosineHead(self._shards.num_classes, **options)
         head.build((None, self._network.output_shape[-1]))
+        if model.sample_rate < 1:
+            draw_weights(head)
         return head
 
 
 def _find_terms(loss: WeightedSum, kind: type[Any]) -> list[Any]:
     return [term for term in loss.terms if isinstance(term, kind)]
+
+
+def _find_step(workers: Workers) -> Callable[..., Step]:
+    if keras.backend.backend() == "jax":
+        from fr_train.jax_step import JaxTrainingStep  # noqa: PLC0415
+
+        return JaxTrainingStep
+    if workers.num_replicas > 1:
+        from fr_train.replicas import Replicas  # noqa: PLC0415
+        from fr_train.replicated_step import ReplicatedStep  # noqa: PLC0415
+
+        return partial(ReplicatedStep, replicas=cast(Replicas, workers))
+    from fr_train.training_step import TrainingStep  # noqa: PLC0415
+
+    return TrainingStep

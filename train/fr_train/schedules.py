@@ -50,7 +50,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Tensor) -> Tensor:
         """The learning rate at a step, counted from 0."""
-        before, first_step, stretch = ops.unstack(self._epoch)
+        before, first_step, stretch = ops.unstack(self._epoch.value)
         step = before + (ops.cast(step, "float32") - first_step) * stretch
         warmup_steps = round(self.config.warmup_epochs * self.steps_per_epoch)
         after_warmup = ops.maximum(step - warmup_steps, 0.0)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from fr_train.checkpoint import read_checkpoint
+from fr_train.class_shards import class_rows
 from fr_train.errors import CheckpointError
 from fr_train.run_folder import RunFolder
 
@@ -38,7 +39,7 @@ def take_weights(folder: Path, network: keras.Model, head: Any) -> str:
         )
     for variable, array in zip(network.variables, values["network"], strict=True):
         variable.assign(array)
-    own = head.variables if head is not None else []
+    own = [class_rows(variable) for variable in head.variables] if head is not None else []
     if not values["head"] or [array.shape for array in values["head"]] != [tuple(variable.shape) for variable in own]:
         return "took the weights of the network; the head begins anew, for it has other classes"
     for variable, array in zip(own, values["head"], strict=True):

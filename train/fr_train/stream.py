@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from fr_train.augment.augment import augment
 from fr_train.augment.settings import AugmentSettings
 from fr_train.errors import ConfigError, ShardSetError
+from fr_train.host_tensorflow import import_host_tensorflow
 from fr_train.records.balanced import BalancedOrder, ClassRows
 from fr_train.records.decoding import UndecodableError, decode_images
 from fr_train.records.memory import BatchMemory
@@ -33,7 +33,7 @@ MAX_WINDOW_BYTES = 256 << 20  # of records that are mixed together; as many are 
 BATCHES_READY = 2  # in front of those that are being made
 _MIRROR, _AUGMENT = 5, 6  # purposes
 
-Batch = tuple[tf.Tensor, ...]
+Batch = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,8 @@ class StreamSettings:
         steps_per_epoch: with `images_per_class`, the length of an epoch; 0 is images / `batch_size`.
         with_keys: whether a batch holds the records' source keys as well.
         augment: further augmentations.
+        part: (number, count): of an epoch's batches only this one of so many equal parts is decoded, beside labels and keys of all;
+            each process that trains with others takes its own.
     """
 
     batch_size: int = 128
@@ -58,6 +60,7 @@ class StreamSettings:
     steps_per_epoch: int = 0
     with_keys: bool = False
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    part: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         for name, least in (("batch_size", 1), ("shuffle_buffer", 1), ("images_per_class", 0), ("steps_per_epoch", 0)):
@@ -139,7 +142,7 @@ class Stream:
                 f"{len(self._rows)}. Choose a smaller batch size."
             )
         self._classes = ClassRows(self.labels) if settings.images_per_class else None
-        self._augment = tf.function(lambda images, seed: augment(images, seed, settings.augment), autograph=False)
+        self._augment = _import_augmentations(settings.augment) if settings.augment.is_on() else None
         mean_bytes = float(self.reader.records.table["frame_length"].mean())
         self._window_records = min(settings.shuffle_buffer, 1 + int(MAX_WINDOW_BYTES / mean_bytes))
         self.open_epoch(0)  # what cannot be is said at once
@@ -159,7 +162,7 @@ class Stream:
 
         Returns:
             (images (B, H, W, 3) uint8, labels (B,) int32), with `with_keys` also source keys (B,) int64; `steps_per_epoch` -
-            `first_step` times.
+            `first_step` times. They are NumPy arrays, but augmented images are a tensor of TensorFlow on the host.
         """
         read = self.open_epoch(epoch)
         return Batches(
@@ -212,19 +215,19 @@ class Stream:
         mirrored = np.zeros(len(rows), dtype=bool)
         if seed and settings.mirror:
             mirrored = draw_words(len(rows), _MIRROR, *seed) >> 63 > 0
-        array = self._memory.lend((len(rows), *self.image_size, 3))
+        number, count = settings.part if seed else (0, 1)
+        mine = slice(number * len(rows) // count, (number + 1) * len(rows) // count)
+        part = (number,) if number else ()  # each draws its own; a run without others draws what it always drew
+        array = self._memory.lend((len(rows) // count, *self.image_size, 3))
         try:
-            decode_images(encoded, mirrored.tolist(), out=array)
+            decode_images(encoded[mine], mirrored[mine].tolist(), out=array)
         except UndecodableError as error:
             raise ShardSetError(
-                f"{records.describe(int(rows[error.place]))}: its image cannot be decoded: {error}. Drop the record with a "
+                f"{records.describe(int(rows[mine][error.place]))}: its image cannot be decoded: {error}. Drop the record with a "
                 "label overlay (`--overlay`), or convert the set again without it; `fr-prep verify --decode` finds all such images."
             ) from error
-        with tf.device("CPU:0"):
-            images = tf.experimental.dlpack.from_dlpack(array.__dlpack__())  # shares the memory
-            if seed and settings.augment.is_on():
-                images = self._augment(images, tf.constant(draw_words(2, _AUGMENT, *seed) >> 1, dtype=tf.int64))
-            batch = (images, tf.constant(records.table["label"][rows]), tf.constant(records.table["source_key"][rows]))
+        images = self._augment(array, draw_words(2, _AUGMENT, *seed, *part)) if seed and self._augment else array
+        batch = (images, records.table["label"][rows], records.table["source_key"][rows])
         return batch if settings.with_keys else batch[:2]
 
 
@@ -232,3 +235,10 @@ def num_threads() -> int:
     """The number of threads that make batches."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(found, MAX_THREADS)
+
+
+def _import_augmentations(settings: AugmentSettings) -> Callable[[NDArray[np.uint8], NDArray[np.uint64]], Any]:
+    import_host_tensorflow("augment")
+    from fr_train.augment.compiled import compile_augment  # noqa: PLC0415
+
+    return compile_augment(settings)

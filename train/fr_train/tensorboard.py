@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
+from fr_train.host_tensorflow import import_host_tensorflow
 
 __all__ = ["write_scalars"]
 
@@ -15,7 +15,11 @@ def write_scalars(folder: Path, row: Mapping[str, Any]) -> None:
     Args:
         folder: TensorBoard's log folder.
         row: a row of the history.
+
+    Raises:
+        MissingTensorFlowError: TensorFlow, which writes them, is not installed.
     """
+    tf = import_host_tensorflow("tensorboard")
     writer = tf.summary.create_file_writer(str(folder))
     with writer.as_default(step=int(row["epoch"])):
         for key, value in row.items():

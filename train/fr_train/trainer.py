@@ -10,20 +10,24 @@ from typing import Any
 import keras
 from tqdm import tqdm
 
+from fr_eval.startup import hold_stderr
 from fr_train.bin_scores import BinScores
-from fr_train.checkpoint import Position, load_checkpoint, read_checkpoint, save_checkpoint
-from fr_train.config import Config
-from fr_train.curves import BIN_SUFFIX, draw_curves
+from fr_train.checkpoint import Position, load_checkpoint, read_checkpoint
+from fr_train.class_shards import lay_over_devices
+from fr_train.cluster import Cluster
+from fr_train.config import Config, require
+from fr_train.curves import BIN_SUFFIX
 from fr_train.epoch import run_epoch
 from fr_train.errors import RunFolderError
 from fr_train.interrupt import Interrupt
-from fr_train.network import build_network, plain_network
+from fr_train.network import build_network, synchronize_batch_norm
 from fr_train.overlay import read_overlay
 from fr_train.phase import PhaseBuilder
 from fr_train.run_folder import RunFolder
+from fr_train.run_writer import RunWriter
 from fr_train.shard_set import ShardSet, read_shard_set
 from fr_train.start_weights import take_weights
-from fr_train.tensorboard import write_scalars
+from fr_train.workers import Workers
 
 __all__ = ["RunResult", "train"]
 
@@ -50,6 +54,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     quiet: bool = False,
+    cluster: Cluster | None = None,
     on_epoch: Callable[[Mapping[str, Any]], None] = lambda row: None,
 ) -> RunResult:
     """Trains an embedding network on shards.
@@ -60,47 +65,58 @@ def train(
         resume: go on from the newest checkpoint there.
         force: go on even if config or data set changed since.
         quiet: no progress bar.
+        cluster: the processes that train together, each of which calls this with the same config; None is this one alone.
         on_epoch: is called with each new row of the history.
 
     Raises:
+        ConfigError: if the devices are not there, or cannot share a batch.
+        ClusterError: if another process is not there, or ends.
         ShardSetError: if the shards cannot be used.
         OverlayError: if the overlay cannot be used with them, or was changed since the run began.
         CheckpointError: if there is nothing to resume from, or config or data set changed.
         TrainingError: if the loss is no longer a number.
         RunFolderError: if the folder cannot be written.
     """
+    received = keras.backend.backend()
+    require(config.backend == received, "backend", f"{received}, which Keras was imported with", config.backend)
+    workers = _find_workers(config, cluster)
+    quiet = quiet or not workers.is_chief
     keras.config.set_dtype_policy(config.precision)
-    keras.utils.set_random_seed(config.seed)
+    with hold_stderr():  # under any backend, Keras imports TensorFlow for this where it is installed
+        keras.utils.set_random_seed(config.seed)
     shards = _open_shards(config, quiet=quiet)
+    if config.backend == "jax":
+        lay_over_devices(config.devices, num_classes=shards.num_classes, batch_size=config.batch_size)
     image_size = (config.image_size[0], config.image_size[1]) if config.image_size else shards.image_size
-    network = build_network(config.model, image_size=image_size)
-    builder = PhaseBuilder(config, shards, network)
+    with workers.scope():
+        network = build_network(config.model, image_size=image_size)
+        if (
+            config.sync_batch_norm and config.backend == "tensorflow"
+        ):  # under JAX a batch is one on any number of devices
+            synchronize_batch_norm(network)
+        builder = PhaseBuilder(config, shards, network, workers=workers)
     if config.start_from and not resume:
         taken = take_weights(Path(config.start_from), network, builder.head)
         tqdm.write(f"{config.start_from}: {taken}", file=sys.stderr)
     if config.start_centers and not resume:
         builder.load_centers(Path(config.start_centers))
-    score = BinScores([Path(path) for path in config.bins], network, batch_size=config.batch_size)
+    paths = [Path(path) for path in config.bins]
+    score = BinScores(paths, network, batch_size=config.batch_size, spread=workers.spread)
     facts = {**config.facts(), "data set": shards.digest}
     checkpoint = read_checkpoint(run.checkpoints) if resume else None
     if checkpoint and not force:
         checkpoint.require_same(facts)
     position = checkpoint.position if checkpoint else Position()
-    phase = builder.build(position.phase)
+    with workers.scope():
+        phase = builder.build(position.phase)
     if checkpoint:
         load_checkpoint(checkpoint, phase.variables())
     history = [row for row in run.read_history() if row["epoch"] <= position.total_epochs] if resume else []
-
-    def save(position: Position) -> None:
-        save_checkpoint(run.checkpoints, position, phase.variables(), facts=facts, keep=config.keep_checkpoints)
-
-    def save_last() -> None:
-        run.save_model(plain_network(network), run.last)
-        phase.save_centers(run.centers)
+    writer = RunWriter(run, config, facts=facts, history=history, writes=workers.is_chief)
 
     try:
-        with Interrupt() as interrupt:
-            while not interrupt.requested:
+        with Interrupt() as interrupt, workers.watch():
+            while not workers.any(interrupt.requested):
                 if position.epoch >= phase.config.epochs:
                     if position.phase + 1 == len(config.phases):
                         break
@@ -112,36 +128,49 @@ def train(
                         epochs_since_best=0,
                         epochs_since_change=0,
                     )
-                    phase = builder.build(position.phase)
+                    with workers.scope():
+                        phase = builder.build(position.phase)
                     continue
-                position, figures = run_epoch(
-                    phase, position, interrupt, run=run, config=config, save=save, quiet=quiet
-                )
+                position, figures = run_epoch(phase, position, interrupt, writer=writer, config=config, quiet=quiet)
                 if position.step:
                     break
+                phase.step.settle()
                 with phase.step.average.in_place() if phase.step.average else nullcontext():
                     row = {**figures, **score()}
-                    is_best = position.best_score is None or score_of(row) > position.best_score
-                    if is_best:
-                        run.save_model(plain_network(network), run.best)
-                    save_last()
-                position = phase.judge(position, score_of(row), is_best=is_best)
-                history.append(row)
-                run.write_history(history)
-                draw_curves({run.path.name: history}, run.curves)
-                if config.tensorboard:
-                    write_scalars(run.tensorboard, row)
-                save(position)
+                    reached = workers.agree(score_of(row))
+                    is_best = position.best_score is None or reached > position.best_score
+                    writer.save_models(phase, is_best=is_best)
+                position = phase.judge(position, reached, is_best=is_best)
+                writer.add(row)
+                writer.save_checkpoint(position, phase)
                 on_epoch(row)
-        if position.step or not run.last.exists():
-            save_last()
-            save(position)
+            if position.step or not run.last.exists():
+                writer.save_models(phase)
+                writer.save_checkpoint(position, phase)
     except OSError as error:
         raise RunFolderError(
             f"{run.path}: cannot be written: {error.strerror}. Mend that, then go on with --resume."
         ) from error
     ended = position.phase + 1 == len(config.phases) and position.epoch >= phase.config.epochs
-    return RunResult(history=history, interrupted=not ended, position=position)
+    return RunResult(history=writer.history, interrupted=not ended, position=position)
+
+
+def _find_workers(config: Config, cluster: Cluster | None) -> Workers:
+    alone = config.backend == "jax" or (config.devices == 1 and cluster is None)
+    if alone:
+        require(cluster is None, "coordinator", "backend tensorflow with several processes", config.backend)
+        return Workers()
+    from fr_train.replicas import Replicas  # noqa: PLC0415  only what TensorFlow trains needs it
+
+    workers = Replicas(config.devices, cluster=cluster)
+    count = workers.num_replicas
+    if count > 1:
+        expected = f"a multiple of the {count} devices that share it"
+        require(config.batch_size % count == 0, "batch_size", expected, config.batch_size)
+        require(not config.xla, "xla", "false with several devices, as TensorFlow cannot compile for them", config.xla)
+        expected = "mixed_bfloat16 or float32 with several devices"
+        require(config.precision != "mixed_float16", "precision", expected, config.precision)
+    return workers
 
 
 def _open_shards(config: Config, *, quiet: bool) -> ShardSet:

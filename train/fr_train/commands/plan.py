@@ -26,7 +26,12 @@ GIB = 1 << 30
     show_default=True,
     help="All class weights on each device, or a part of them.",
 )
-@click.option("--sample-rate", type=click.FloatRange(0, 1, min_open=True), help="Part of the classes a step looks at.")
+@click.option(
+    "--sample-rate",
+    "model__sample_rate",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Part of the classes a step looks at.",
+)
 @click.option("--backbone", "model__backbone", help="Network; see `fr-train models`.")
 @click.option("--width", "model__width", type=float, help="Factor of the network's channels.")
 @click.option("--embedding-size", "model__embedding_size", type=click.IntRange(1), help="Length of the embedding.")
@@ -69,7 +74,6 @@ def plan(
     config: str | None,
     devices: int,
     head: str,
-    sample_rate: float | None,
     image_size: tuple[int, int] | None,
     overrides: tuple[str, ...],
     device_memory: float,
@@ -118,7 +122,6 @@ def plan(
         config=settings,
         num_devices=devices,
         head=head,
-        sample_rate=1.0 if sample_rate is None else sample_rate,
     )
     rates = Rates.read(rates_path) if rates_path else PUBLISHED
     keras.config.set_dtype_policy(settings.precision)

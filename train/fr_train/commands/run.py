@@ -1,12 +1,16 @@
 """The job of `fr-train`: config, run folder, training, and what is said of it."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from fr_train.cluster import Cluster
 
 __all__ = ["RunOptions", "run_training"]
 
@@ -26,6 +30,12 @@ class RunOptions:
     force: bool
     overwrite: bool
     quiet: bool
+    cluster: "Cluster | None" = None
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run's folder, and tells how it goes."""
+        return self.cluster is None or self.cluster.index == 0
 
 
 def run_training(options: RunOptions) -> None:
@@ -35,21 +45,32 @@ def run_training(options: RunOptions) -> None:
         click.UsageError: if options do not go together.
         TrainError: what training reports.
     """
-    from fr_eval.startup import import_tensorflow
+    from fr_eval.startup import import_keras
     from fr_train.run_folder import RunFolder
 
     run = RunFolder(options.out)
     config = _resolve(options, run)
-    import_tensorflow()  # only now: what the config lacks should be said at once
+    os.environ["KERAS_BACKEND"] = config.backend
+    import_keras()  # only now: what the config lacks should be said at once
     from fr_train.trainer import train
 
-    result = train(config, run, resume=options.resume, force=options.force, quiet=options.quiet, on_epoch=_show_row)
+    result = train(
+        config,
+        run,
+        resume=options.resume,
+        force=options.force,
+        quiet=options.quiet,
+        cluster=options.cluster,
+        on_epoch=_show_row if options.is_chief else lambda row: None,
+    )
     if result.interrupted:
         click.echo(
             f"Stopped in epoch {result.position.epoch + 1} after {result.position.step} steps. Go on with: "
             f"fr-train --resume --out {run.path}"
         )
         raise click.exceptions.Exit(130)
+    if not options.is_chief:
+        return
     for name, path in (
         ("model", run.best),
         ("last", run.last),
@@ -85,7 +106,8 @@ def _resolve(options: RunOptions, run: Any) -> Any:
     if config.overlay:
         overlay = read_overlay(Path(config.overlay), sha256=config.overlay_sha256)
         config = replace(config, overlay_sha256=overlay.sha256)
-    run.start(config, overwrite=options.overwrite)
+    if options.is_chief:
+        run.start(config, overwrite=options.overwrite)
     return config
 
 

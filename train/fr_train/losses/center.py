@@ -10,9 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from fr_train.class_shards import class_rows, count_rows
 from fr_train.errors import CheckpointError
 from fr_train.losses.arguments import require
 from fr_train.losses.loss_layer import LossLayer
+from fr_train.rows import set_rows, take_rows
 
 __all__ = ["CenterLoss"]
 
@@ -52,19 +54,19 @@ class CenterLoss(LossLayer):
         require(0 < factor < math.inf, "a positive factor", factor)
         self.num_classes, self.embedding_size = num_classes, embedding_size
         self.alpha, self.factor = alpha, factor
-        self.centers = self.add_state("centers", (num_classes, embedding_size))
+        self.centers = self.add_state("centers", (count_rows(num_classes), embedding_size))
 
     def call(self, labels: Tensor, embedding: Tensor, training: bool = False) -> Tensor:
         """Gives (B,) float32 losses for (B,) labels and (B, D) embeddings."""
         labels, embedding = ops.cast(labels, "int32"), ops.cast(embedding, "float32")
-        centers = ops.take(self.centers, labels, axis=0)
+        centers = take_rows(self.centers, labels)
         offsets = centers - embedding
         if training:
             # Rows of one label all write the same: the center after the steps of all of them.
             same = ops.cast(labels[:, None] == labels[None, :], "float32")
             steps = self.alpha / (1.0 + ops.sum(same, axis=1, keepdims=True)) * ops.matmul(same, offsets)
             moved = ops.where(ops.isfinite(steps), centers - steps, centers)  # as `move` does
-            self.centers.assign(ops.scatter_update(self.centers, labels[:, None], ops.stop_gradient(moved)))
+            set_rows(self.centers, labels, ops.stop_gradient(moved))
         return self.factor * ops.mean(ops.square(offsets), axis=1)
 
     def load_centers(self, path: Path) -> None:
@@ -90,7 +92,7 @@ class CenterLoss(LossLayer):
         if not np.isfinite(centers).all():
             row = int(np.flatnonzero(~np.isfinite(centers).all(axis=1))[0])
             raise CheckpointError(f"{path}: the center of class {row} is not finite. Give centers of an earlier epoch.")
-        self.centers.assign(centers.astype(np.float32))
+        class_rows(self.centers).assign(centers.astype(np.float32))
 
     def save_centers(self, path: Path) -> None:
         """Writes the centers as (C, D) float32, beside their place first and then there.
@@ -100,7 +102,7 @@ class CenterLoss(LossLayer):
         """
         partial = path.with_name(path.name + ".incomplete")
         with partial.open("wb") as file:
-            np.save(file, ops.convert_to_numpy(self.centers), allow_pickle=False)
+            np.save(file, np.asarray(class_rows(self.centers)), allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

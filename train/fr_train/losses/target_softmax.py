@@ -6,6 +6,7 @@ that column out and putting it back costs several more arrays of batch × classe
 
 from typing import Any
 
+import keras
 from keras import ops
 
 __all__ = ["split_target", "target_softmax"]
@@ -53,15 +54,16 @@ def target_softmax(labels: Tensor, logits: Tensor, target: Tensor, *, scale: flo
 
     @ops.custom_gradient
     def cross_entropy(logits: Tensor, target: Tensor) -> Any:
-        scaled = _put(logits, labels, target) * scale
+        scaled = _put(logits * scale, labels, target * scale)  # in this order the copy is one
         top = ops.max(scaled, axis=1)
         powers = ops.exp(scaled - top[:, None])
         total = ops.sum(powers, axis=1)
 
         def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
             upstream = upstream * scale
+            of_target = ops.exp(scale * target - top) / total
             shares = powers * (upstream / total)[:, None]
-            return _put(shares, labels, ops.zeros_like(upstream)), _pick(shares, labels) - upstream
+            return _put(shares, labels, ops.zeros_like(upstream)), (of_target - 1.0) * upstream
 
         return ops.log(total) + (top - scale * target), gradient
 
@@ -69,9 +71,18 @@ def target_softmax(labels: Tensor, logits: Tensor, target: Tensor, *, scale: flo
 
 
 def _pick(rows: Tensor, columns: Tensor) -> Tensor:
+    if keras.backend.backend() == "jax":
+        return ops.sum(ops.where(_is_at(rows, columns), rows, 0.0), axis=1)
     return ops.squeeze(ops.take_along_axis(rows, columns[:, None], axis=1), axis=1)
 
 
 def _put(rows: Tensor, columns: Tensor, values: Tensor) -> Tensor:
+    if keras.backend.backend() == "jax":
+        return ops.where(_is_at(rows, columns), values[:, None], rows)
     places = ops.stack([ops.arange(ops.shape(columns)[0], dtype="int32"), columns], axis=1)
     return ops.scatter_update(rows, places, values)
+
+
+def _is_at(rows: Tensor, columns: Tensor) -> Tensor:
+    """Where a column is that of its row; XLA compares in passes it makes anyway, and on several devices each in its own columns."""
+    return ops.arange(rows.shape[1], dtype="int32")[None, :] == columns[:, None]

@@ -74,7 +74,12 @@ class WeightedSum(LossLayer):
         self.batches = max((term.batches for term in terms), key=BATCHES.index)
 
     def call(
-        self, labels: Tensor, embedding: Tensor | None = None, logits: Tensor | None = None, training: bool = False
+        self,
+        labels: Tensor,
+        embedding: Tensor | None = None,
+        logits: Tensor | None = None,
+        columns: Tensor | None = None,
+        training: bool = False,
     ) -> Tensor:
         """Gives (B,) float32, whose mean is the loss.
 
@@ -82,11 +87,13 @@ class WeightedSum(LossLayer):
             labels: (B,) integers.
             embedding: (B, D), if `needs_embedding`.
             logits: (B, C) of the head, if `needs_head`.
+            columns: (B,) where among the logits the labels are, if these are of some classes only; None is at the labels.
             training: whether running means and centers move.
         """
         total = 0.0
         for term, weight in zip(self.terms, self.weights_of_terms, strict=True):
-            total += weight * _call(term, labels, embedding, logits, training=training)
+            places = labels if columns is None or not term.needs_head else columns
+            total += weight * _call(term, places, embedding, logits, training=training)
         return total
 
     def get_config(self) -> dict[str, Any]:

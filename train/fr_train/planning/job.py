@@ -1,8 +1,8 @@
 """The training that is planned: how large the set is, and how network and head lie on the devices."""
 
-import math
 from dataclasses import dataclass
 
+from fr_train.class_sample import count_sample
 from fr_train.config import Config, OptimizerConfig, require
 
 __all__ = ["HEADS", "Job"]
@@ -17,11 +17,10 @@ class Job:
     Attributes:
         num_classes: classes of the set.
         num_images: images of its train split.
-        config: the run's: model, batch size (of all devices together), optimizer, precision.
+        config: the run's: model and sample rate, batch size (of all devices together), optimizer, precision.
         num_devices: devices, each of which has the whole network.
         head: `replicated`, each device has all class weights and the logits of its own images; or `sharded`, each has a part of
             the class weights and the logits of all images with them.
-        sample_rate: part of the classes that a step looks at.
     """
 
     num_classes: int
@@ -29,14 +28,12 @@ class Job:
     config: Config
     num_devices: int = 1
     head: str = "replicated"
-    sample_rate: float = 1.0
 
     def __post_init__(self) -> None:
         require(self.num_classes >= 2, "classes", "2 or more", self.num_classes)
         require(self.num_images >= 1, "images", "1 or more", self.num_images)
         require(self.num_devices >= 1, "devices", "1 or more", self.num_devices)
         require(self.head in HEADS, "head", " or ".join(HEADS), self.head)
-        require(0 < self.sample_rate <= 1, "sample_rate", "a part in (0, 1]", self.sample_rate)
         divides = self.config.batch_size % self.num_devices == 0
         require(divides, "batch_size", f"a multiple of the {self.num_devices} devices", self.config.batch_size)
 
@@ -57,9 +54,11 @@ class Job:
 
     @property
     def sampled_rows(self) -> int:
-        """Those of them that a step looks at: as many as the rate says, and at least one for each image."""
-        sampled = max(math.ceil(self.sample_rate * self.num_classes), min(self.config.batch_size, self.num_classes))
-        return self._share(sampled) * self.config.model.subcenters
+        """Those of them that a step looks at: all, or as many as the rate says and at least one for each image."""
+        rate, batch_size = self.config.model.sample_rate, self.config.batch_size
+        return (
+            self._share(count_sample(self.num_classes, rate=rate, batch_size=batch_size)) * self.config.model.subcenters
+        )
 
     def _share(self, number: int) -> int:
         return -(-number // self.num_devices) if self.head == "sharded" else number

@@ -95,7 +95,7 @@ class Plan:
             )
         elif total > TIGHT * self.machine.device_bytes:
             found.append(f"it is tight: {of_device}, and the framework needs some as well.")
-        if rates.precision != self.job.config.precision:
+        if (rates.precision == "float32") != (self.job.config.precision == "float32"):
             found.append(f"the rates are those of {rates.precision}, the run is to use {self.job.config.precision}.")
         if self.job.num_devices > 1 and not self.machine.link_bytes:
             found.append("the time of traffic is left out: give the speed of the link by --interconnect.")
@@ -123,7 +123,7 @@ class Plan:
         job = self.job
         if job.head == "replicated" and job.num_devices > 1:
             yield "--head sharded", {"head": "sharded"}
-        if job.sample_rate > SAMPLE_RATE:
+        if job.config.model.sample_rate > SAMPLE_RATE:
             yield f"--sample-rate {SAMPLE_RATE}", {"sample_rate": SAMPLE_RATE}
         half = job.config.batch_size // 2
         if half and half % job.num_devices == 0:
@@ -141,7 +141,7 @@ class Plan:
                 "num_images": job.num_images,
                 "num_devices": job.num_devices,
                 "head": job.head,
-                "sample_rate": job.sample_rate,
+                "sample_rate": job.config.model.sample_rate,
                 "backbone": model.file or model.backbone,
                 "embedding_size": self.cost.embedding_size,
                 "batch_size": job.config.batch_size,
@@ -176,7 +176,11 @@ class Plan:
         devices = f"{job.num_devices} device{'s' if job.num_devices > 1 else ''}"
         each = f" ({job.images_per_device:,} a device)" if job.num_devices > 1 else ""
         lying = "shared out over the devices" if job.head == "sharded" else "whole on each device"
-        looked_at = "all classes" if job.sample_rate == 1 else f"{job.sample_rate:.4g} of the classes a step"
+        looked_at = (
+            "all classes"
+            if job.config.model.sample_rate == 1
+            else f"{job.config.model.sample_rate:.4g} of the classes a step"
+        )
         memory, traffic, seconds = self.memory(), self.traffic(), self.seconds()
         lines = [
             f"{job.num_classes:,} classes, {job.num_images:,} images, {devices}",
@@ -192,7 +196,7 @@ class Plan:
             lines += [
                 "",
                 f"sent by a device a step{'MB':>20}",
-                *(f"  {name.replace('_', ' '):<30}{num_bytes / 1e6:>11,.1f}" for name, num_bytes in traffic.items()),
+                *(f"  {name.replace('_', ' '):<30}{num_bytes / 1e6:>11,.2f}" for name, num_bytes in traffic.items()),
             ]
         parts = " + ".join(f"{name} {value:.3f}" for name, value in seconds.items() if value)
         return [
@@ -205,9 +209,11 @@ class Plan:
 
 
 def _apply(job: Job, change: dict[str, Any]) -> Job:
-    of_job = {key: value for key, value in change.items() if key in ("head", "sample_rate")}
-    of_config = {key: value for key, value in change.items() if key not in of_job}
-    return replace(job, config=replace(job.config, **of_config), **of_job)
+    config, values = job.config, dict(change)
+    if "sample_rate" in values:
+        config = replace(config, model=replace(config.model, sample_rate=values.pop("sample_rate")))
+    head = values.pop("head", job.head)
+    return replace(job, head=head, config=replace(config, **values))
 
 
 def _gib(num_bytes: float) -> str:

@@ -1,0 +1,147 @@
+"""The step under JAX, in processes of their own, since a process has one backend; against the step under TensorFlow here."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.train import training_steps as steps
+from tests.train.jax_process import run_script
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'"),
+]
+HERE = Path(__file__).parent
+BASE = {
+    "epochs": 1,
+    "batch_size": 12,
+    "seed": 1,
+    "model": {"backbone": "plaincnn", "width": 0.25, "embedding_size": 8},
+    "loss": {"name": "arcface", "scale": 16.0},
+    "optimizer": {"name": "sgd", "learning_rate": 0.01},
+}
+CENTER_SUM = {"name": "center+curricularface", "center": {"weight": 0.1}, "curricularface": {"scale": 16.0}}
+VARIANTS = {
+    "sgd, clipped": {"optimizer": {"name": "sgd", "learning_rate": 0.01, "clip_norm": 0.1}},
+    "adamw, adaface, average": {
+        "loss": {"name": "adaface"},
+        "optimizer": {"name": "adamw", "learning_rate": 1e-3},
+        "ema": 0.9,
+    },
+    "centers, accumulated": {
+        "loss": CENTER_SUM,
+        "optimizer": {"name": "sgd", "learning_rate": 0.01, "accumulate_steps": 2},
+    },
+    "lamb, sub-centers, frozen, warm-up": {
+        "model": {**BASE["model"], "subcenters": 2, "l2": 1e-3},
+        "optimizer": {"name": "lamb", "learning_rate": 1e-3},
+        "schedule": {"warmup_epochs": 1.0},
+        "freeze": ["block1", "block1_*"],
+    },
+    "no head, balanced": {
+        "loss": {"name": "triplet_semi_hard"},
+        "images_per_class": 3,
+        "optimizer": {"name": "adamax", "learning_rate": 1e-3},
+    },
+    "sampled": {"model": {**BASE["model"], "sample_rate": 0.4}, "batch_size": 4},
+}
+
+
+def run_jax(*jobs, devices=1):
+    """Does jobs in a process under JAX; gives its reports."""
+    reports = json.loads(run_script(HERE / "training_steps.py", json.dumps(jobs), devices=devices))
+    assert {report["backend"] for report in reports} == {"jax"}
+    return reports
+
+
+def job(folder, name, shards, *, start=None, first=0, steps=3, devices=1, **changes):
+    config = {**BASE, "shards": str(shards), "devices": devices, **changes}
+    if devices > 1:
+        config["backend"] = "jax"
+    return {
+        "config": config,
+        "start": start and str(folder / start),
+        "first": first,
+        "steps": steps,
+        "out": str(folder / name),
+    }
+
+
+def assert_same(one, other):
+    """The same variables, but for rounding, which Adam makes greater: within 5e-5 of the greatest value of each kind."""
+    one, other = np.load(one), np.load(other)
+    assert one.files == other.files
+    for name in one.files:
+        kind = [
+            key
+            for key in one.files
+            if key.split("/")[0] == name.split("/")[0] and key.split("_")[-1] == name.split("_")[-1]
+        ]
+        greatest = max(np.abs(one[key]).max(initial=0) for key in kind)
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=5e-5 * greatest, err_msg=name)
+
+
+def test_steps_are_those_of_tensorflow_on_one_device_and_on_four(shards, tmp_path):
+    jobs = {1: [], 4: []}
+    expected = {}
+    for number, (name, changes) in enumerate(VARIANTS.items()):
+        steps.run_job(job(tmp_path, f"{number}.npz", shards, steps=0, **changes))
+        _, expected[name] = steps.run_job(job(tmp_path, f"{number}-tf.npz", shards, start=f"{number}.npz", **changes))
+        for devices, some in jobs.items():
+            out = f"{number}-{devices}.npz"
+            some.append(job(tmp_path, out, shards, start=f"{number}.npz", devices=devices, **changes))
+    for devices, some in jobs.items():
+        for number, (name, report) in enumerate(zip(VARIANTS, run_jax(*some, devices=devices), strict=True)):
+            np.testing.assert_allclose(
+                report["results"], expected[name], rtol=1e-5, err_msg=f"{name}, {devices} devices"
+            )
+            assert_same(tmp_path / f"{number}-tf.npz", tmp_path / f"{number}-{devices}.npz")
+
+
+def test_a_checkpoint_goes_from_four_devices_to_one_to_tensorflow_to_two(shards, tmp_path):
+    changes = {"loss": CENTER_SUM}
+    steps.run_job(job(tmp_path, "start.npz", shards, steps=0, **changes))
+    steps.run_job(job(tmp_path, "whole.npz", shards, start="start.npz", steps=4, **changes))
+    run_jax(job(tmp_path, "four.npz", shards, start="start.npz", steps=1, devices=4, **changes), devices=4)
+    run_jax(job(tmp_path, "one.npz", shards, start="four.npz", first=1, steps=1, **changes))
+    steps.run_job(job(tmp_path, "tf.npz", shards, start="one.npz", first=2, steps=1, **changes))
+    run_jax(job(tmp_path, "two.npz", shards, start="tf.npz", first=3, steps=1, devices=2, **changes), devices=2)
+    assert_same(tmp_path / "whole.npz", tmp_path / "two.npz")
+
+
+def test_a_run_goes_on_bit_for_bit_also_with_dropout(shards, tmp_path):
+    changes = {"model": {**BASE["model"], "dropout": 0.5}}
+    run_jax(
+        job(tmp_path, "whole.npz", shards, steps=4, **changes),
+        job(tmp_path, "half.npz", shards, steps=2, **changes),
+        job(tmp_path, "rest.npz", shards, start="half.npz", first=2, steps=2, **changes),
+    )
+    whole, rest = np.load(tmp_path / "whole.npz"), np.load(tmp_path / "rest.npz")
+    for name in whole.files:
+        np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
+
+
+def test_a_step_that_is_no_number_changes_no_weight(shards, tmp_path):
+    steps.run_job(job(tmp_path, "start.npz", shards, steps=0))
+    spoilt = dict(np.load(tmp_path / "start.npz"))
+    name = next(key for key in spoilt if key.endswith("head/class_weights"))
+    spoilt[name] = spoilt[name].copy()
+    spoilt[name][0, 0] = np.inf
+    np.savez(tmp_path / "spoilt.npz", **spoilt)
+    (report,) = run_jax(job(tmp_path, "after.npz", shards, start="spoilt.npz", steps=1))
+    assert [row[2] for row in report["results"]] == [False]
+    after = np.load(tmp_path / "after.npz")
+    for key in after.files:
+        if "moving" not in key:  # statistics of batches are no weights
+            np.testing.assert_array_equal(after[key], spoilt[key], err_msg=key)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_leaves_variables_in_float32(shards, tmp_path, precision):
+    (report,) = run_jax(job(tmp_path, "after.npz", shards, precision=precision, steps=2))
+    assert all(row[2] for row in report["results"])
+    after = np.load(tmp_path / "after.npz")
+    assert {after[key].dtype for key in after.files if key.startswith(("network", "head"))} == {np.dtype("float32")}
