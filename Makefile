@@ -10,7 +10,7 @@ TORCH := .venv-torch
 INSIGHTFACE := .venv-insightface
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale benchmarks-stream benchmarks-evaluation benchmarks-step insightface clean
+.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale benchmarks-huge benchmarks-plan benchmarks-cluster benchmarks-stream benchmarks-evaluation benchmarks-step benchmarks-head benchmarks-gpu insightface clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/python demo.py
@@ -45,6 +45,15 @@ benchmarks-classic: $(VENV)/.dev $(CLASSIC)/.installed
 benchmarks-scale: $(VENV)/.dev
 	$(BIN)/python benchmarks/scale.py
 
+benchmarks-huge: $(VENV)/.dev
+	$(BIN)/python benchmarks/huge.py
+
+benchmarks-plan: $(VENV)/.dev
+	$(BIN)/python benchmarks/plan.py
+
+benchmarks-cluster: $(VENV)/.dev
+	$(BIN)/python benchmarks/cluster.py
+
 benchmarks-stream: $(VENV)/.dev
 	$(BIN)/python benchmarks/stream.py
 
@@ -53,6 +62,12 @@ benchmarks-evaluation: $(VENV)/.dev
 
 benchmarks-step: $(VENV)/.dev $(TORCH)/.installed
 	$(BIN)/python benchmarks/step.py
+
+benchmarks-gpu: $(VENV)/.dev $(TORCH)/.installed
+	$(BIN)/python benchmarks/gpu.py
+
+benchmarks-head: $(VENV)/.dev
+	$(BIN)/python benchmarks/head.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; set PYTHON=python3.x"; exit 1; }
