@@ -10,7 +10,7 @@ TORCH := .venv-torch
 INSIGHTFACE := .venv-insightface
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale benchmarks-huge benchmarks-plan benchmarks-cluster benchmarks-stream benchmarks-evaluation benchmarks-step benchmarks-head benchmarks-gpu insightface clean
+.PHONY: demo test conformance check docs benchmarks benchmarks-classic benchmarks-scale benchmarks-huge benchmarks-plan benchmarks-cluster benchmarks-stream benchmarks-evaluation benchmarks-step benchmarks-head benchmarks-devices benchmarks-gpu insightface clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/python demo.py
@@ -68,6 +68,9 @@ benchmarks-gpu: $(VENV)/.dev $(TORCH)/.installed
 
 benchmarks-head: $(VENV)/.dev
 	$(BIN)/python benchmarks/head.py
+
+benchmarks-devices: $(VENV)/.dev
+	$(BIN)/python benchmarks/devices.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; set PYTHON=python3.x"; exit 1; }

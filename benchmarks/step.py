@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ PYTORCH = HERE.parents[1] / ".venv-torch/bin/python"
 WARM_UP_STEPS = 2
 
 
-def run_ours(*, num_images: int, num_classes: int, num_steps: int) -> dict[str, Any]:
-    """Takes the time of `fr-train`'s own step."""
+def run_ours(*, num_images: int, num_classes: int, num_steps: int, num_devices: int = 1) -> dict[str, Any]:
+    """Takes the time of `fr-train`'s own step, on one device or several."""
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
@@ -33,21 +34,26 @@ def run_ours(*, num_images: int, num_classes: int, num_steps: int) -> dict[str, 
     from fr_train.heads import CosineHead  # noqa: PLC0415
     from fr_train.losses.registry import build_losses  # noqa: PLC0415
     from fr_train.optimizers import build_optimizer  # noqa: PLC0415
+    from fr_train.replicas import Replicas  # noqa: PLC0415
+    from fr_train.replicated_step import ReplicatedStep  # noqa: PLC0415
     from fr_train.schedules import Schedule  # noqa: PLC0415
     from fr_train.training_step import TrainingStep  # noqa: PLC0415
 
+    replicas = Replicas(num_devices)
     keras.utils.set_random_seed(0)
-    network = build_embedding_network("mbf", embedding_size=512)
-    head = CosineHead(num_classes)
-    head.build((None, 512))
-    loss = build_losses({"name": "arcface"}, num_classes=num_classes, embedding_size=512)
-    trainable = [*network.trainable_variables, *head.trainable_variables]
-    schedule = Schedule(ScheduleConfig(name="constant"), peak=0.1, steps_per_epoch=100, epochs=1)
-    optimizer = build_optimizer(OptimizerConfig(), schedule, trainable)
-    step = TrainingStep(network, head, loss, optimizer, trainable=trainable, schedule=schedule)
+    with replicas.scope():
+        network = build_embedding_network("mbf", embedding_size=512)
+        head = CosineHead(num_classes)
+        head.build((None, 512))
+        loss = build_losses({"name": "arcface"}, num_classes=num_classes, embedding_size=512)
+        trainable = [*network.trainable_variables, *head.trainable_variables]
+        schedule = Schedule(ScheduleConfig(name="constant"), peak=0.1, steps_per_epoch=100, epochs=1)
+        optimizer = build_optimizer(OptimizerConfig(), schedule, trainable)
+        make = partial(ReplicatedStep, replicas=replicas) if num_devices > 1 else TrainingStep
+        step = make(network, head, loss, optimizer, trainable=trainable, schedule=schedule)
     rng = np.random.default_rng(0)
-    images = tf.constant(rng.integers(0, 256, (num_images, 112, 112, 3), dtype=np.uint8))
-    labels = tf.constant(rng.integers(0, num_classes, num_images, dtype=np.int32))
+    images = rng.integers(0, 256, (num_images, 112, 112, 3), dtype=np.uint8)
+    labels = rng.integers(0, num_classes, num_images, dtype=np.int32)
     losses = []
     for number in range(WARM_UP_STEPS + num_steps):
         if number == WARM_UP_STEPS:
@@ -69,18 +75,18 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=10_000)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--ours", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--ours", type=int, help=argparse.SUPPRESS)  # on so many devices
     options = parser.parse_args()
     sizes = {"num_images": options.images, "num_classes": options.classes, "num_steps": options.steps}
     if options.ours:
-        print(json.dumps(run_ours(**sizes)))
+        print(json.dumps(run_ours(**sizes, num_devices=options.ours)))
         return
     if not PYTORCH.exists():
         sys.exit(f"expected PyTorch's environment, {PYTORCH} is missing: make benchmarks-step installs it")
     arguments = [f"--images={options.images}", f"--classes={options.classes}", f"--steps={options.steps}"]
     commands = {
         "PyTorch": [PYTORCH, HERE.parent / "pytorch/step.py", *arguments],
-        "fr-train": [sys.executable, HERE, "--ours", *arguments],
+        "fr-train": [sys.executable, HERE, "--ours=1", *arguments],
     }
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for _ in range(options.rounds):

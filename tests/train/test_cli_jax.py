@@ -67,6 +67,7 @@ def test_a_run_on_two_devices_goes_on_under_tensorflow_on_one(shards, bin_path, 
     ("arguments", "without", "code", "message"),
     [
         ([], "jax", 1, "jax, which is not installed: pip install 'fr-toolkit[jax]'"),
+        (["--precision", "mixed_float16"], "tensorflow", 2, "precision: expected mixed_bfloat16 or float32"),
         (["--devices", "3"], "tensorflow", 2, "devices: expected at most 2 (cpu:0, cpu:1), received 3"),
         (["--devices", "2", "--batch-size", "9"], "tensorflow", 2, "a multiple of the 2 devices"),
         (["--augment", "light"], "tensorflow", 1, "augment: is TensorFlow's work under every backend"),

@@ -19,7 +19,8 @@ BASE = {
     "epochs": 1,
     "batch_size": 12,
     "seed": 1,
-    "model": {"backbone": "plaincnn", "width": 0.25, "embedding_size": 8},
+    # Without a shift in front of another normalisation, whose gradient is rounding alone, which Adam makes as large as any other.
+    "model": {"backbone": "plaincnn", "width": 0.25, "embedding_size": 8, "output": "gap"},
     "loss": {"name": "arcface", "scale": 16.0},
     "optimizer": {"name": "sgd", "learning_rate": 0.01},
 }
@@ -139,9 +140,8 @@ def test_a_step_that_is_no_number_changes_no_weight(shards, tmp_path):
             np.testing.assert_array_equal(after[key], spoilt[key], err_msg=key)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_leaves_variables_in_float32(shards, tmp_path, precision):
-    (report,) = run_jax(job(tmp_path, "after.npz", shards, precision=precision, steps=2))
+def test_mixed_precision_leaves_variables_in_float32(shards, tmp_path):
+    (report,) = run_jax(job(tmp_path, "after.npz", shards, precision="mixed_bfloat16", steps=2))
     assert all(row[2] for row in report["results"])
     after = np.load(tmp_path / "after.npz")
     assert {after[key].dtype for key in after.files if key.startswith(("network", "head"))} == {np.dtype("float32")}

@@ -73,23 +73,19 @@ class _FastPReLU(keras.layers.Layer):
 
 @tf.custom_gradient
 def _prelu(x: Tensor, alpha: Tensor) -> Tensor:
-    alone = not tf.distribute.has_strategy()  # which XLA cannot compile for
-    forward, backward = (_forward_compiled, _backward_compiled) if alone else (_forward, _backward)
-    return forward(x, alpha), lambda upstream: backward(x, alpha, upstream)
+    return _forward(x, alpha), lambda upstream: _backward(x, alpha, upstream)
 
 
+# One pass over memory each, where TensorFlow's own kernels take one for every operation.
+@tf.function(jit_compile=True, autograph=False)
 def _forward(x: Tensor, alpha: Tensor) -> Tensor:
     return tf.where(x > 0, x, alpha * x)
 
 
+@tf.function(jit_compile=True, autograph=False)
 def _backward(x: Tensor, alpha: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
     positive = x > 0
     below = tf.cast(tf.where(positive, tf.zeros([], x.dtype), upstream * x), tf.float32)
     shared = [axis for axis, size in enumerate([None, *alpha.shape]) if size in (None, 1)]
     summed = tf.reshape(tf.reduce_sum(below, axis=shared), alpha.shape)
     return tf.where(positive, upstream, alpha * upstream), tf.cast(summed, x.dtype)
-
-
-# One pass over memory each, where TensorFlow's own kernels take one for every operation.
-_forward_compiled = tf.function(_forward, jit_compile=True, autograph=False)
-_backward_compiled = tf.function(_backward, jit_compile=True, autograph=False)

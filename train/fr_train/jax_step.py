@@ -58,18 +58,16 @@ class JaxTrainingStep(Step):
         columns, sample = labels, self.sample
         if sample is not None:
             columns, values = self._within(values, lambda: sample.read(labels, self.optimizer.iterations))
-        scaled_loss = jax.grad(self._scaled_loss, has_aux=True)
         trained = [values[place] for place in self._places]
-        gradients, (total, losses, accuracy, values) = scaled_loss(trained, values, images, labels, columns)
-        is_finite = jnp.isfinite(total)
-        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which deals with infinite ones itself
-            is_finite &= jnp.isfinite(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
+        differentiate = jax.value_and_grad(self._total_loss, has_aux=True)
+        (total, (losses, accuracy, values)), gradients = differentiate(trained, values, images, labels, columns)
+        is_finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
         values = jax.lax.cond(is_finite, self._update, lambda values, _: values, values, gradients)
         return values, StepResult(losses, accuracy, is_finite)
 
-    def _scaled_loss(
+    def _total_loss(
         self, trained: Values, values: Values, images: Array, labels: Array, columns: Array
-    ) -> tuple[Array, tuple[Array, Array, Array, Values]]:
+    ) -> tuple[Array, tuple[Array, Array, Values]]:
         values = list(values)
         for place, value in zip(self._places, trained, strict=True):
             values[place] = value
@@ -79,11 +77,10 @@ class JaxTrainingStep(Step):
             embedding = self.network(images, training=True)
             logits = lay_logits(head(embedding)) if head is not None else None
             losses = self.loss(labels, embedding=embedding, logits=logits, columns=columns, training=True)
-            total = sum(self.network.losses, start=jnp.mean(losses))
-            return self.optimizer.scale_loss(total), total, losses, _accuracy(logits, columns)
+            return sum(self.network.losses, start=jnp.mean(losses)), losses, _accuracy(logits, columns)
 
-        (scaled, total, losses, accuracy), values = self._within(values, compute)
-        return scaled, (total, losses, accuracy, values)
+        (total, losses, accuracy), values = self._within(values, compute)
+        return total, (losses, accuracy, values)
 
     def _update(self, values: Values, gradients: Sequence[Array]) -> Values:
         def apply() -> None:

@@ -156,9 +156,11 @@ def train(
 
 
 def _find_workers(config: Config, cluster: Cluster | None) -> Workers:
-    alone = config.backend == "jax" or (config.devices == 1 and cluster is None)
-    if alone:
+    if config.backend == "jax":
         require(cluster is None, "coordinator", "backend tensorflow with several processes", config.backend)
+        expected = "mixed_bfloat16 or float32 with backend jax, which does not scale losses"
+        require(config.precision != "mixed_float16", "precision", expected, config.precision)
+    if config.backend == "jax" or (config.devices == 1 and cluster is None):
         return Workers()
     from fr_train.replicas import Replicas  # noqa: PLC0415  only what TensorFlow trains needs it
 
