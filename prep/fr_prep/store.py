@@ -65,13 +65,13 @@ class Store:
     def put(self, source: Path, name: str | None = None) -> None:
         """Copies a file of this machine there, under its own name or another one."""
         with self._opened(OutputError) as (files, root):
-            files.makedirs(root, exist_ok=True)
+            self._make_folder(files, root)
             files.put_file(str(source), f"{root}/{name or source.name}")
 
     def write(self, name: str, text: str) -> None:
         """Writes a small file."""
         with self._opened(OutputError) as (files, root):
-            files.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
+            self._make_folder(files, f"{root}/{name}".rpartition("/")[0])
             files.pipe_file(f"{root}/{name}", text.encode("utf-8"))
 
     def remove(self, names: Iterable[str]) -> None:
@@ -87,6 +87,14 @@ class Store:
             files.invalidate_cache()
             if files.isdir(f"{root}/{folder}"):
                 files.rmdir(f"{root}/{folder}")
+
+    def _make_folder(self, files: "fsspec.AbstractFileSystem", path: str) -> None:
+        bucket = path.partition("/")[0]
+        if bucket and not files.exists(bucket):  # which would be made, whatever was mistyped
+            raise OutputError(
+                f"{self.url}: expected a bucket {bucket}, there is none. Check the URL, or make it first."
+            )
+        files.makedirs(path, exist_ok=True)
 
     @contextmanager
     def _opened(self, kind: type[PrepError]) -> Iterator[tuple["fsspec.AbstractFileSystem", str]]:

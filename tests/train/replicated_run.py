@@ -90,6 +90,7 @@ def main(out, devices, cases, addresses="", index="0"):
     arrays = {}
     for case in cases.split(","):
         loss, optimizer = CASES[case]
+        keras.backend.clear_session()  # layers are numbered anew
         keras.utils.set_random_seed(3)
         with replicas.scope():
             step = build_step(replicas, loss, optimizer, sampled=case == "sampled")
