@@ -189,7 +189,7 @@ def _require_space(folder: Path, num_bytes: int) -> None:
 def _shard_writer(out: Path | Store, pool: WorkerPool) -> Callable[[ShardTask], ShardResult]:
     if isinstance(out, Store):
         return partial(write_shard_to_store, store=out)
-    return partial(write_shard, shared=not pool.num_processes)
+    return partial(write_shard, before_sync=pool.step_aside)
 
 
 def _write_shards(

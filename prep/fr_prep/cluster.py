@@ -19,7 +19,7 @@ from typing import Self, TypeVar
 
 import dask
 from dask.utils import funcname, parse_timedelta
-from distributed import Client, KilledWorker, Worker, get_worker
+from distributed import Client, KilledWorker, Worker, get_worker, secede
 from distributed.comm import get_address_host_port
 from tqdm import tqdm
 
@@ -99,8 +99,13 @@ class ClusterPool(WorkerPool):
         return 0
 
     @property
+    def step_aside(self) -> Callable[[], object]:
+        """Leaves the worker's thread to another task."""
+        return _step_aside
+
+    @property
     def _max_pending(self) -> int:
-        return 2 * self._num_threads + 1  # so that no thread waits for an answer over the network
+        return 4 * self._num_threads + 1  # some wait for a disk, and no thread should wait for an answer over the network
 
     def _wait_for_a_worker(self) -> None:
         try:
@@ -241,7 +246,12 @@ def _run_task(task: Callable[[], Result], version: str) -> Result:
     return task()
 
 
+def _step_aside() -> None:
+    secede()
+
+
 async def _wait_until_ended(run: str, dask_worker: Worker) -> None:
-    """Waits, on a worker, until it executes no task of this run."""
-    while any(run in str(task.key) for task in dask_worker.state.executing):
+    """Waits, on a worker, until it executes no task of this run, and none of those that stepped aside."""
+    state = dask_worker.state
+    while any(run in str(task.key) for task in (*state.executing, *state.long_running)):
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)

@@ -58,6 +58,11 @@ class WorkerPool(ABC):
         return self.num_workers
 
     @property
+    def step_aside(self) -> Callable[[], object] | None:
+        """What a task calls that will only wait from now on, so that another one runs meanwhile; None for processes here."""
+        return None
+
+    @property
     def _max_pending(self) -> int:
         return self.num_workers + 1
 
