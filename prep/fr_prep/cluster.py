@@ -105,7 +105,7 @@ class ClusterPool(WorkerPool):
 
     @property
     def _max_pending(self) -> int:
-        return 4 * self._num_threads + 1  # some wait for a disk, and no thread should wait for an answer over the network
+        return 4 * self._num_threads + 1  # some wait for a disk, and no thread should wait for answers
 
     def _wait_for_a_worker(self) -> None:
         try:
