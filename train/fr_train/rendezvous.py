@@ -76,11 +76,9 @@ def _gather(host: str, port: int, num_processes: int, deadline: float, patience_
     return addresses
 
 
-def _find_fault(message: Any, known: dict[int, str], num_processes: int) -> str | None:
+def _find_fault(message: dict[str, Any], known: dict[int, str], num_processes: int) -> str | None:
     """Says why who sent a message is not one of the processes, if so."""
-    if not isinstance(message, dict) or not all(
-        isinstance(message.get(key), int) for key in ("count", "index", "port")
-    ):
+    if not all(isinstance(message.get(key), int) for key in ("count", "index", "port")):
         return "expected a process of fr-train"
     if message["count"] != num_processes:
         return f"expected --num-processes {num_processes}, as process 0 has, received {message['count']}"
@@ -107,7 +105,10 @@ def _report(coordinator: str, num_processes: int, index: int, deadline: float, p
     if "error" in answer:
         raise ClusterError(f"{coordinator}: {answer['error']}.")
     if "addresses" not in answer:
-        raise ClusterError(f"{coordinator}: process 0 has ended before all were there. See why, and start all again.")
+        raise ClusterError(
+            f"{coordinator}: expected the addresses of all processes, received none: process 0 has ended before all were there, or "
+            "another program listens there. See which, and start all again."
+        )
     return list(answer["addresses"])
 
 
@@ -116,14 +117,15 @@ def _send(connection: socket.socket, message: dict[str, Any]) -> None:
         connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _receive(connection: socket.socket, *, seconds: float) -> Any:
-    """Gives the next message; an empty one if none comes."""
+def _receive(connection: socket.socket, *, seconds: float) -> dict[str, Any]:
+    """Gives the next message; an empty one if none comes, or something else."""
     connection.settimeout(seconds)
     try:
         with connection.makefile("rb") as file:
-            return json.loads(file.readline(_LONGEST_MESSAGE))
+            message = json.loads(file.readline(_LONGEST_MESSAGE))
     except (OSError, ValueError):
         return {}
+    return message if isinstance(message, dict) else {}
 
 
 def _free_port() -> int:

@@ -1,5 +1,6 @@
 """What a training step is under every backend: its result, its count, and the variables that a checkpoint holds."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ class StepResult(NamedTuple):
     interrupted: Tensor = False
 
 
-class Step:
+class Step(ABC):
     """The parts that are trained; a backend's step trains them.
 
     Args:
@@ -58,6 +59,7 @@ class Step:
         self.network, self.head, self.loss, self.optimizer = network, head, loss, optimizer
         self.schedule, self.sample, self.average, self._trainable = schedule, sample, average, trainable
 
+    @abstractmethod
     def __call__(self, images: Any, labels: Any, *, interrupted: bool = False) -> StepResult:
         """Does one step.
 
@@ -66,9 +68,8 @@ class Step:
             labels: (B,) int32, likewise, but always of the whole batch.
             interrupted: whether this process is asked to end.
         """
-        raise NotImplementedError
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027  nothing to do on one device
         """Makes equal on all devices what each keeps by itself, before it is looked at or saved."""
 
     def learning_rate(self) -> float:
