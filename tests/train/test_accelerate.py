@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from fr_train.accelerate import accelerate
 from fr_train.backbones.embedding import build_embedding_network
+from fr_train.fused_prelu import normalize_prelu
 
 
 def make_network(**options):
@@ -79,3 +80,74 @@ def test_slopes_of_any_shape_get_their_gradient(shape):
     plain, fast = step(network, x), step(accelerate(network), x)
     np.testing.assert_allclose(fast[0], plain[0], rtol=1e-6)
     np.testing.assert_allclose(fast[1][0], plain[1][0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "mean"), [((7, 7), 0.0), ((6, 4), -3.0), ((1, 1), 1.0), ((5, 3), 1000.0)])
+def test_normalisation_and_prelu_in_one_are_the_two_in_turn(size, mean):
+    rng = np.random.default_rng(2)
+    x = tf.constant(rng.normal(mean, 1.0, (16, *size, 5)).astype("float32"))
+    gamma, beta, alpha = (tf.constant(rng.normal(size=5).astype("float32")) for _ in range(3))
+    weight = rng.normal(size=x.shape)
+
+    def two_in_turn(x, gamma, beta, alpha):
+        batch_mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
+        y = gamma * (x - batch_mean) / tf.sqrt(variance + 1e-5) + beta
+        return tf.where(y > 0, y, alpha * y), batch_mean, variance
+
+    def differentiate(function, *arguments):
+        with tf.GradientTape() as tape:
+            tape.watch(arguments)
+            results = function(*arguments)
+            total = tf.reduce_sum(results[0] * tf.cast(weight, results[0].dtype))
+        return results, tape.gradient(total, arguments)
+
+    arguments = (x, gamma, beta, alpha)
+    expected = differentiate(two_in_turn, *[tf.cast(argument, tf.float64) for argument in arguments])
+    received = differentiate(lambda *arguments: normalize_prelu(*arguments, epsilon=1e-5), *arguments)
+    for ours, exact in zip(sum(received, ()), sum(expected, ()), strict=True):
+        np.testing.assert_allclose(ours, exact, rtol=1e-3, atol=1e-4 * max(1.0, abs(mean)))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_keeps_its_types_and_values(policy, images):
+    keras.config.set_dtype_policy(policy)
+    try:
+        plain, other = make_network(), make_network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    (expected, plain_gradients), (received, gradients) = step(plain, images), step(accelerate(other), images)
+    assert received.dtype == expected.dtype
+    assert {gradient.dtype for gradient in gradients} == {gradient.dtype for gradient in plain_gradients}
+    difference = np.linalg.norm(tf.cast(received - expected, tf.float32))
+    assert difference < 0.1 * np.linalg.norm(tf.cast(expected, tf.float32))
+
+
+def build(connect):
+    """A network of one normalisation and one PReLU, connected as told, with slopes and scales that differ."""
+    inputs = keras.Input((4, 4, 3))
+    normalisation = keras.layers.BatchNormalization(momentum=0.9)
+    prelu = keras.layers.PReLU(shared_axes=[1, 2], alpha_initializer=keras.initializers.Constant(0.3))
+    return keras.Model(inputs, connect(inputs, normalisation, prelu))
+
+
+@pytest.mark.parametrize(
+    "connect",
+    [
+        lambda x, bn, prelu: prelu(bn(x)),
+        lambda x, bn, prelu: keras.layers.Add()([prelu(normalised := bn(x)), normalised]),
+        lambda x, bn, prelu: [prelu(normalised := bn(x)), normalised],
+        lambda x, bn, prelu: keras.layers.Add()([prelu(bn(x)), prelu(x)]),
+        lambda x, bn, prelu: keras.layers.Add()([prelu(bn(x)), bn(x)]),
+    ],
+    ids=["a pair", "used twice", "an output too", "shared PReLU", "shared normalisation"],
+)
+def test_only_a_prelu_that_stands_alone_behind_its_normalisation_becomes_one_with_it(connect):
+    x = tf.constant(np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype("float32"))
+    plain, other = build(connect), build(connect)
+    fast = accelerate(other)
+    for expected, received in zip(
+        *(tf.nest.flatten(network(x, training=True)) for network in (plain, fast)), strict=True
+    ):
+        np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
+    for expected, received in zip(plain.variables, other.variables, strict=True):
+        np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
