@@ -13,7 +13,7 @@ from fr_eval.errors import BinError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_PIXELS", "check_image", "decode_image", "guess_format"]
+__all__ = ["MAX_PIXELS", "check_image", "decode_image", "guess_format", "resize_image"]
 
 MAX_PIXELS = 64 * 2**20  # a face crop has 12,544; what claims more than this is a decompression bomb
 
@@ -68,12 +68,15 @@ def decode_image(data: bytes, *, size: tuple[int, int] | None = None) -> npt.NDA
     Raises:
         BinError: it is no image, is damaged, has 16 bits a channel, or claims more than `MAX_PIXELS`.
     """
-    image = _load(data)
-    if size is not None and image.size != (size[1], size[0]):
-        from PIL.Image import Resampling  # noqa: PLC0415
+    image = np.array(_load(data), dtype=np.uint8)
+    return image if size is None or image.shape[:2] == size else resize_image(image, size)
 
-        image = image.resize((size[1], size[0]), Resampling.BILINEAR)
-    return np.array(image, dtype=np.uint8)
+
+def resize_image(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resizes an RGB image to (height, width), bilinear with antialiasing."""
+    from PIL import Image  # noqa: PLC0415
+
+    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def check_image(data: bytes) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from fr_eval.errors import BinError
-from fr_eval.images import decode_image
+from fr_eval.images import MAX_PIXELS, decode_image, resize_image
 
 __all__ = ["UndecodableError", "decode_images"]
 
@@ -23,8 +23,8 @@ class UndecodableError(Exception):
 def decode_images(images: Iterable[memoryview], mirrored: Iterable[bool], *, out: NDArray[np.uint8]) -> None:
     """Decodes images.
 
-    A JPEG of the wanted size goes through libjpeg-turbo with its accurate transform, anything else through Pillow, which gives the
-    same pixels, and is resized there, bilinear with antialiasing, as evaluation does.
+    A JPEG goes through libjpeg-turbo with its accurate transform, anything else through Pillow, which gives the same pixels. Images
+    of another size are resized by Pillow, bilinear with antialiasing, as evaluation does.
 
     Args:
         images: B encoded images.
@@ -55,6 +55,13 @@ def decode_images(images: Iterable[memoryview], mirrored: Iterable[bool], *, out
 
 
 def _decode_other(encoded: memoryview, place: int, *, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Decodes what is no JPEG of the wanted size."""
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(encoded)
+        if (height, width) != size and height * width <= MAX_PIXELS:
+            return resize_image(simplejpeg.decode_jpeg(encoded), size)
+    except ValueError:  # no JPEG, or damaged: Pillow says what it is, or reads it
+        pass
     try:
         return decode_image(bytes(encoded), size=size)
     except BinError as error:
