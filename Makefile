@@ -16,7 +16,7 @@ demo: $(VENV)/.cpu
 	$(BIN)/python demo.py
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Against real MXNet, which the tests run in an environment of its own.
 conformance: $(VENV)/.dev $(MXNET)/.installed

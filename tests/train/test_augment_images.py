@@ -112,6 +112,15 @@ def test_a_crop_is_the_part_enlarged(images):
     np.testing.assert_array_equal(results[0], images[0])
 
 
+def test_a_part_larger_than_the_image_has_black_around_it(images):
+    count, (height, width) = len(images), images.shape[1:3]
+    results = crop(images, floats([1.5] * count), floats([[0.0, 0.0]] * count)).numpy()
+    seen = images[:, ::3, ::3]  # every other pixel lies on a pixel of the image
+    np.testing.assert_array_equal(results[:, : 2 * seen.shape[1] : 2, : 2 * seen.shape[2] : 2], seen)
+    assert not results[:, (height - 1) * 2 // 3 + 1 :].any()
+    assert not results[:, :, (width - 1) * 2 // 3 + 1 :].any()
+
+
 def test_a_shift_moves_whole_pixels_and_black_comes_in(images):
     pixels = [[0, 0], [5, 0], [0, 7], [-3, -4], [31, -1], [40, 0]]
     for image, (right, down), result in zip(images, pixels, shift(images, tf.constant(pixels)), strict=True):

@@ -34,6 +34,18 @@ def test_pixels_are_scaled_inside_the_network():
     np.testing.assert_allclose(np.unique(np.asarray(scaled(images))), [-1, 0, 1], atol=1e-6)
 
 
+def test_a_network_may_look_at_the_middle_of_the_images(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (2, 40, 36, 3)).astype("float32")
+    middle = build_embedding_network("plaincnn", image_size=(40, 36), center_crop=(32, 28), embedding_size=8)
+    whole = build_embedding_network("plaincnn", image_size=(32, 28), embedding_size=8)
+    whole.set_weights(middle.get_weights())
+    middle.save(tmp_path / "model.keras")
+    for network in (middle, keras.saving.load_model(tmp_path / "model.keras")):
+        np.testing.assert_allclose(network(images), whole(images[:, 4:36, 4:32]), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ConfigError, match=r"center_crop: expected at most \[32, 28\].*received \[32, 32\]"):
+        build_embedding_network("plaincnn", image_size=(32, 28), center_crop=(32, 32))
+
+
 def test_mobilefacenet_has_the_size_that_its_paper_states():
     network = build_embedding_network("mobilefacenet", embedding_size=128)
     trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)

@@ -49,6 +49,7 @@ def test_a_saved_config_is_read_back_as_it_was(path, tmp_path):
         ({"schedule": {"name": "step"}}, r"schedule\.step_epochs: expected at least one epoch"),
         ({"schedule": {"step_epochs": [5, 3]}}, "rising"),
         ({"image_size": [112]}, "image_size"),
+        ({"model": {"center_crop": [64, 8]}}, "model.center_crop"),
         ({"loss": {"margin": 3}}, r"loss\.name"),
         ({"model": {"dropout": 1.0}}, r"model\.dropout"),
         ({"mine_classes": 1}, "mine_classes: expected 2 or more, received 1"),

@@ -107,35 +107,44 @@ def test_a_checkpoint_goes_from_four_devices_to_one_to_tensorflow_to_two(shards,
     assert_same(tmp_path / "whole.npz", tmp_path / "two.npz")
 
 
-def test_a_run_goes_on_bit_for_bit_also_with_dropout(shards, tmp_path):
-    changes = {"model": {**BASE["model"], "dropout": 0.5}}
-    run_jax(
-        job(tmp_path, "whole.npz", shards, steps=4, **changes),
-        job(tmp_path, "half.npz", shards, steps=2, **changes),
-        job(tmp_path, "rest.npz", shards, start="half.npz", first=2, steps=2, **changes),
-    )
-    whole, rest = np.load(tmp_path / "whole.npz"), np.load(tmp_path / "rest.npz")
+@pytest.fixture(scope="module")
+def alone(shards, tmp_path_factory):
+    """Jobs on one device, all in one process: their folder, and their reports by the name of what they wrote."""
+    folder = tmp_path_factory.mktemp("alone")
+    dropout = {"model": {**BASE["model"], "dropout": 0.5}}
+    steps.run_job(job(folder, "start.npz", shards, steps=0))
+    spoilt = dict(np.load(folder / "start.npz"))
+    name = next(key for key in spoilt if key.endswith("head/class_weights"))
+    spoilt[name] = spoilt[name].copy()
+    spoilt[name][0, 0] = np.inf
+    np.savez(folder / "spoilt.npz", **spoilt)
+    jobs = {
+        "whole": job(folder, "whole.npz", shards, steps=4, **dropout),
+        "half": job(folder, "half.npz", shards, steps=2, **dropout),
+        "rest": job(folder, "rest.npz", shards, start="half.npz", first=2, steps=2, **dropout),
+        "skipped": job(folder, "skipped.npz", shards, start="spoilt.npz", steps=1),
+        "mixed": job(folder, "mixed.npz", shards, precision="mixed_bfloat16", steps=2),
+    }
+    return folder, dict(zip(jobs, run_jax(*jobs.values()), strict=True))
+
+
+def test_a_run_goes_on_bit_for_bit_also_with_dropout(alone):
+    whole, rest = (np.load(alone[0] / f"{name}.npz") for name in ("whole", "rest"))
     for name in whole.files:
         np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
 
 
-def test_a_step_that_is_no_number_changes_no_weight(shards, tmp_path):
-    steps.run_job(job(tmp_path, "start.npz", shards, steps=0))
-    spoilt = dict(np.load(tmp_path / "start.npz"))
-    name = next(key for key in spoilt if key.endswith("head/class_weights"))
-    spoilt[name] = spoilt[name].copy()
-    spoilt[name][0, 0] = np.inf
-    np.savez(tmp_path / "spoilt.npz", **spoilt)
-    (report,) = run_jax(job(tmp_path, "after.npz", shards, start="spoilt.npz", steps=1))
-    assert [row[2] for row in report["results"]] == [False]
-    after = np.load(tmp_path / "after.npz")
+def test_a_step_that_is_no_number_changes_no_weight(alone):
+    folder, reports = alone
+    assert [row[2] for row in reports["skipped"]["results"]] == [False]
+    spoilt, after = np.load(folder / "spoilt.npz"), np.load(folder / "skipped.npz")
     for key in after.files:
         if "moving" not in key:  # statistics of batches are no weights
             np.testing.assert_array_equal(after[key], spoilt[key], err_msg=key)
 
 
-def test_mixed_precision_leaves_variables_in_float32(shards, tmp_path):
-    (report,) = run_jax(job(tmp_path, "after.npz", shards, precision="mixed_bfloat16", steps=2))
-    assert all(row[2] for row in report["results"])
-    after = np.load(tmp_path / "after.npz")
+def test_mixed_precision_leaves_variables_in_float32(alone):
+    folder, reports = alone
+    assert all(row[2] for row in reports["mixed"]["results"])
+    after = np.load(folder / "mixed.npz")
     assert {after[key].dtype for key in after.files if key.startswith(("network", "head"))} == {np.dtype("float32")}

@@ -111,7 +111,7 @@ def test_the_parts_of_all_processes_are_the_batches_of_one(shards, count, images
 def whole(shards, tmp_path_factory):
     """The folder of a run that nothing happens to."""
     out = tmp_path_factory.mktemp("processes") / "whole"
-    codes, said = Processes(2, *started(shards, out, epochs=40)).wait()
+    codes, said = Processes(2, *started(shards, out, epochs=16)).wait()
     assert codes == [0, 0], said
     assert said[1][0] == "", "only process 0 tells how it goes"
     return out
@@ -121,7 +121,7 @@ def whole(shards, tmp_path_factory):
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_process_ends_the_others_and_resume_reaches_the_same_end(shards, whole, tmp_path, killed):
     broken = tmp_path / "broken"
-    processes = Processes(2, *started(shards, broken, epochs=40))
+    processes = Processes(2, *started(shards, broken, epochs=16))
     wait_for_rows(broken, 2, processes)
     processes.all[killed].send_signal(signal.SIGKILL)
     begun = time.monotonic()

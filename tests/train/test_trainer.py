@@ -382,14 +382,21 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_ends_like_an_uninterrupte
     np.testing.assert_allclose([r["loss"] for r in whole_rows], [r["loss"] for r in broken_rows], rtol=1e-3)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.0, 0.4])
-def test_after_kill_9_within_an_epoch_a_run_ends_with_the_same_weights_bit_for_bit(shards, tmp_path, seconds):
+@pytest.fixture(scope="module")
+def unbroken(shards, tmp_path_factory):
+    """Options of a run, and the folder of that run, which nothing interrupted."""
     options = "--epochs 4 --batch-size 10 --seed 1 --backbone plaincnn --width 0.5 --embedding-size 16 --loss cosface"
     options += " --optimizer adamw --learning-rate 1e-3 --quiet --set checkpoint_steps=3 --set model.dropout=0.2"
-    common = ["--shards", shards, *options.split()]
-    whole = fr_train(*common, "--out", tmp_path / "whole")
+    common, folder = ["--shards", shards, *options.split()], tmp_path_factory.mktemp("unbroken") / "whole"
+    whole = fr_train(*common, "--out", folder)
     assert whole.wait(timeout=240) == 0, whole.stderr.read()
+    return common, folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 0.4])
+def test_after_kill_9_within_an_epoch_a_run_ends_with_the_same_weights_bit_for_bit(unbroken, tmp_path, seconds):
+    common, folder = unbroken
     broken = fr_train(*common, "--out", tmp_path / "broken")
     for line in broken.stdout:
         if line.startswith("epoch   2"):
@@ -401,11 +408,12 @@ def test_after_kill_9_within_an_epoch_a_run_ends_with_the_same_weights_bit_for_b
     assert before.total_epochs >= 2
     resumed = fr_train("--resume", "--out", tmp_path / "broken", "--quiet")
     assert resumed.wait(timeout=240) == 0, resumed.stderr.read()
-    one, two = (read_checkpoint(RunFolder(tmp_path / name).checkpoints) for name in ("whole", "broken"))
+    runs = [RunFolder(folder), RunFolder(tmp_path / "broken")]
+    one, two = (read_checkpoint(run.checkpoints) for run in runs)
     assert one.position.total_steps == two.position.total_steps
     for name, array in one.arrays.items():
         np.testing.assert_array_equal(array, two.arrays[name], err_msg=name)
-    rows = [RunFolder(tmp_path / name).read_history() for name in ("whole", "broken")]
+    rows = [run.read_history() for run in runs]
     figures = [[(row["epoch"], row["step"], row["loss"], row["accuracy"]) for row in history] for history in rows]
     assert figures[0] == figures[1]
 

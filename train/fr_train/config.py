@@ -30,6 +30,11 @@ def _require_one_of(value: str, key: str, choices: tuple[str, ...]) -> None:
     require(value in choices, key, f"{', '.join(choices[:-1])} or {choices[-1]}", value)
 
 
+def _require_size(size: tuple[int, ...], key: str) -> None:
+    good = len(size) in (0, 2) and all(side >= 16 for side in size)
+    require(good, key, "[height, width], 16 or more each", list(size))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     """The embedding network.
@@ -38,6 +43,7 @@ class ModelConfig:
         backbone: a registered name; see `fr-train models`.
         width: factor of the channels, where the backbone has one.
         embedding_size: D.
+        center_crop: (height, width) of the middle part of the images that the network looks at; empty is all of them.
         dropout: rate in front of the embedding, in [0, 1).
         output: `gap`, `e` or `gdc`; empty is what the field gives the backbone.
         activation: `prelu`, `relu` or `swish`; empty is the backbone's own.
@@ -53,6 +59,7 @@ class ModelConfig:
     backbone: str = "mobilefacenet"
     width: float = 1.0
     embedding_size: int = 512
+    center_crop: tuple[int, ...] = ()
     dropout: float = 0.0
     output: str = ""
     activation: str = ""
@@ -67,6 +74,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         require(self.width > 0, "model.width", "a positive factor", self.width)
         require(self.embedding_size > 0, "model.embedding_size", "a positive number", self.embedding_size)
+        _require_size(self.center_crop, "model.center_crop")
         require(0 <= self.dropout < 1, "model.dropout", "a rate in [0, 1)", self.dropout)
         require(self.subcenters >= 1, "model.subcenters", "1 or more", self.subcenters)
         require(0 < self.sample_rate <= 1, "model.sample_rate", "a part in (0, 1]", self.sample_rate)
@@ -263,8 +271,7 @@ class Config:
         _require_one_of(self.backend, "backend", BACKENDS)
         _require_one_of(self.precision, "precision", PRECISIONS)
         _require_one_of(self.on_nonfinite, "on_nonfinite", ("skip", "stop"))
-        sized = len(self.image_size) in (0, 2) and all(size >= 16 for size in self.image_size)
-        require(sized, "image_size", "[height, width], 16 or more each", list(self.image_size))
+        _require_size(self.image_size, "image_size")
 
     @property
     def epochs(self) -> int:

@@ -26,6 +26,7 @@ def build_network(config: ModelConfig, *, image_size: tuple[int, int]) -> keras.
     return build_embedding_network(
         config.backbone,
         image_size=image_size,
+        center_crop=config.center_crop,
         embedding_size=config.embedding_size,
         width=config.width,
         dropout=config.dropout,

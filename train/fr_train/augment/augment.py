@@ -33,7 +33,8 @@ def augment(images: Tensor, seed: Tensor, settings: AugmentSettings) -> Tensor:
 
     def crop_some(some: Tensor, seed: Tensor) -> Tensor:
         drawn = _draw(some, seed, 0, 1, 3)
-        return crop(some, settings.crop_smallest + (1 - settings.crop_smallest) * drawn[:, 0], drawn[:, 1:])
+        extent = settings.crop_largest - settings.crop_smallest
+        return crop(some, settings.crop_smallest + extent * drawn[:, 0], drawn[:, 1:])
 
     def shift_some(some: Tensor, seed: Tensor) -> Tensor:
         height, width = some.shape[1:3]

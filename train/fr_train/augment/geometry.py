@@ -12,11 +12,11 @@ Tensor = Any
 
 
 def crop(images: Tensor, sides: Tensor, places: Tensor) -> Tensor:
-    """Enlarges a part of each image, bilinear, to the image's size.
+    """Resizes a part of each image, bilinear, to the image's size.
 
     Args:
         images: (n, H, W, 3) uint8.
-        sides: (n,) float32, the part's sides as part of the image's, in (0, 1].
+        sides: (n,) float32, the part's sides as part of the image's; a part with sides above 1 holds the image, and black.
         places: (n, 2) float32, where it is, (x, y) from (0, 0), left above, to (1, 1), right below.
     """
     begins = (1.0 - sides[:, None]) * places[:, ::-1]

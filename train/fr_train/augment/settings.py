@@ -9,7 +9,8 @@ __all__ = ["AugmentSettings"]
 _PROBABILITIES = ("crop", "shift", "rand_augment", "brightness", "contrast", "saturation", "gray", "lower_face", "jpeg")
 # What may be given, where it is not a part from 0 to 1.
 LIMITS = {
-    "crop_smallest": (0.05, 1),
+    "crop_smallest": (0.05, 4),
+    "crop_largest": (0.05, 4),
     "rand_augment_operations": (1, 10),
     "rand_augment_magnitude": (0, 10),
     "jpeg_lowest_quality": (1, 95),
@@ -21,8 +22,9 @@ class AugmentSettings:
     """Each augmentation has a probability, by which each image undergoes it, in this order. All are off by default.
 
     Attributes:
-        crop: a part is cut out and enlarged to the image's size.
+        crop: a part is cut out and resized to the image's size.
         crop_smallest: the smallest part's side, as part of the image's.
+        crop_largest: the largest part's; above 1 there is black around the image.
         shift: the image is moved by whole pixels, black coming in; what padding and cropping does.
         shift_farthest: by which part of a side at most.
         rand_augment: operations of RandAugment, drawn for each image.
@@ -43,6 +45,7 @@ class AugmentSettings:
 
     crop: float = 0.0
     crop_smallest: float = 0.8
+    crop_largest: float = 1.0
     shift: float = 0.0
     shift_farthest: float = 0.1
     rand_augment: float = 0.0
@@ -67,6 +70,10 @@ class AugmentSettings:
                 raise ConfigError(
                     f"augment.{item.name}: expected a number from {lowest} to {highest}, received {value}."
                 )
+        if self.crop_smallest > self.crop_largest:
+            raise ConfigError(
+                f"augment.crop_smallest: expected at most crop_largest, {self.crop_largest}, received {self.crop_smallest}."
+            )
 
     def is_on(self) -> bool:
         """Whether any image undergoes anything."""

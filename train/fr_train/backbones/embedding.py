@@ -50,6 +50,7 @@ def build_embedding_network(
     name: str,
     *,
     image_size: tuple[int, int] = (112, 112),
+    center_crop: tuple[int, ...] = (),
     embedding_size: int = 512,
     width: float = 1.0,
     dropout: float = 0.0,
@@ -64,6 +65,7 @@ def build_embedding_network(
     Args:
         name: a registered backbone.
         image_size: (H, W).
+        center_crop: (height, width) of the middle part of the images that the network looks at; empty is all of them.
         embedding_size: D.
         width: factor of the channels, where the backbone has one.
         dropout: rate in front of the embedding.
@@ -83,8 +85,13 @@ def build_embedding_network(
     output = output or backbone.output
     if output not in OUTPUT_LAYERS:
         raise ConfigError(f"model.output: expected one of {', '.join(sorted(OUTPUT_LAYERS))}, received {output!r}.")
+    if any(part > whole for part, whole in zip(center_crop, image_size, strict=False)):
+        raise ConfigError(
+            f"model.center_crop: expected at most {list(image_size)}, the images' size, received {list(center_crop)}."
+        )
     images = keras.Input((*image_size, 3), name="images")
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(images)
+    seen = keras.layers.CenterCrop(*center_crop, name="center_crop")(images) if center_crop else images
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(seen)
     features = backbone.build(scaled, BackboneOptions(width=width, imagenet=imagenet))
     kind = WeightNormalizedDense if weight_normalized else keras.layers.Dense
     embedding = OUTPUT_LAYERS[output](features, partial(kind, embedding_size, name="embedding"), dropout)
