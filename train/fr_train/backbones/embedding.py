@@ -90,10 +90,17 @@ def build_embedding_network(
             f"model.center_crop: expected at most {list(image_size)}, the images' size, received {list(center_crop)}."
         )
     images = keras.Input((*image_size, 3), name="images")
-    seen = keras.layers.CenterCrop(*center_crop, name="center_crop")(images) if center_crop else images
+    seen = _cut_middle(images, center_crop) if center_crop else images
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(seen)
     features = backbone.build(scaled, BackboneOptions(width=width, imagenet=imagenet))
     kind = WeightNormalizedDense if weight_normalized else keras.layers.Dense
     embedding = OUTPUT_LAYERS[output](features, partial(kind, embedding_size, name="embedding"), dropout)
     embedding = keras.layers.Activation("linear", dtype="float32", name="float32")(embedding)
     return restyle(keras.Model(images, embedding, name=name), activation=activation, l2=l2)
+
+
+def _cut_middle(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    margins = [whole - part for whole, part in zip(images.shape[1:3], size, strict=True)]
+    # Not `CenterCrop`, whose default `training=True` goes on to the layers behind it.
+    cropping = tuple((margin // 2, margin - margin // 2) for margin in margins)
+    return keras.layers.Cropping2D(cropping, name="center_crop")(images)
