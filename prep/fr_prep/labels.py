@@ -35,7 +35,7 @@ class ClassIndex:
 def count_labels(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Gives the different labels, ascending, and how often each is there: (C,) and (C,) int64 for (n,) int64."""
     first = labels.min()
-    if labels.max() - first >= _WIDEST * len(labels):
+    if int(labels.max()) - int(first) >= _WIDEST * len(labels):
         return np.unique(labels, return_counts=True)
     counts = np.bincount(labels - first)
     present = np.flatnonzero(counts)

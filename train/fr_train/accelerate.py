@@ -4,13 +4,13 @@ On a CPU the two take most of a training step of the field's mobile networks, si
 The accelerated network shares every variable with the plain one, which stays what is evaluated, saved and exported.
 """
 
-from collections import Counter
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from fr_train.fused_prelu import normalize_prelu, prelu
+from fr_train.layer_pairs import find_pairs, is_normalisation
 
 __all__ = ["accelerate"]
 
@@ -24,49 +24,20 @@ def accelerate(network: keras.Model) -> keras.Model:
         network: a functional model.
     """
     # A GPU has cuDNN's normalisation; how these sums do there is not measured.
-    pairs = [] if tf.config.list_logical_devices("GPU") else _find_pairs(network)
+    pairs = [] if tf.config.list_logical_devices("GPU") else find_pairs(network)
     behind = {id(normalisation): activation for normalisation, activation in pairs}
     done_before = {id(activation) for _, activation in pairs}
 
     def replace(layer: Any) -> Any:
         if id(layer) in done_before:
             return keras.layers.Identity(name=f"{layer.name}_done", dtype=layer.dtype_policy)
-        if _is_normalisation(layer):
+        if is_normalisation(layer):
             return _FusedBatchNormalization(layer, behind.get(id(layer)))
         if type(layer) is keras.layers.PReLU:
             return _FastPReLU(layer)
         return layer
 
     return keras.models.clone_model(network, clone_function=replace, recursive=True)
-
-
-def _is_normalisation(layer: Any) -> bool:
-    return type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3) and layer.scale and layer.center
-
-
-def _find_pairs(network: keras.Model) -> list[tuple[Any, Any]]:
-    """Finds the normalisations of images whose only use is a PReLU with one slope a channel."""
-    models = _find_models(network)
-    layers = [layer for model in models for layer in model.layers if not isinstance(layer, keras.Model)]
-    uses = Counter(id(tensor) for layer in layers for node in layer._inbound_nodes for tensor in node.input_tensors)
-    uses.update(id(tensor) for model in models for tensor in model.outputs)
-    once = [layer for layer in layers if len(layer._inbound_nodes) == 1]
-    normalisations = {id(layer.output): layer for layer in once if _is_normalisation(layer)}
-    return [
-        (normalisations[id(layer.input)], layer)
-        for layer in once
-        if type(layer) is keras.layers.PReLU
-        and id(layer.input) in normalisations
-        and uses[id(layer.input)] == 1
-        and layer.alpha.shape[:-1] == (1, 1)
-        and None not in layer.input.shape[1:]
-    ]
-
-
-def _find_models(network: keras.Model) -> list[keras.Model]:
-    """The network and all within it."""
-    inner = (layer for layer in network.layers if isinstance(layer, keras.Model))
-    return [network, *(model for layer in inner for model in _find_models(layer))]
 
 
 class _FusedBatchNormalization(keras.layers.Layer):

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from fr_train.layer_pairs import find_pairs
+
 __all__ = ["NetworkCost", "count_network"]
 
 # What passes a gradient on without a look at its own input or output.
@@ -61,11 +63,16 @@ class NetworkCost:
 def count_network(network: keras.Model) -> NetworkCost:
     """Counts a functional model's cost; each layer is used once."""
     kept: dict[int, int] = {}
+    recomputed = {
+        id(prelu) for _, prelu in find_pairs(network)
+    }  # with the normalisation before it, from what that keeps
     flops = mask_bytes = largest = 0
     for layer in _iterate_layers(network):
         output = prod(layer.output.shape[1:])
         largest = max(largest, output)
         flops += _count_flops(layer)
+        if id(layer) in recomputed:
+            continue
         if isinstance(layer, MASKED):
             mask_bytes += output
         kept |= {id(tensor): prod(tensor.shape[1:]) for tensor in _kept_tensors(layer)}
