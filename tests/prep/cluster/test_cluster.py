@@ -237,16 +237,16 @@ def test_a_worker_that_does_not_see_what_is_here_is_named_before_anything_is_beg
         cluster.stop_worker(worker)
 
 
-def test_a_shard_that_a_worker_wrote_to_another_folder_is_missed(cluster, made, tmp_path, monkeypatch):
+def test_a_shard_that_a_worker_wrote_to_another_folder_is_missed(make_cluster, made, tmp_path, monkeypatch):
     """As one may that came late, which nobody asked what it sees."""
     monkeypatch.setattr(ClusterPool, "require_shared", lambda *_, **__: None)
     staging = tmp_path / "out" / "conversion.incomplete"
     staging.parent.mkdir()
-    worker = cluster.start_worker(*hide(staging.parent, then=f"mkdir {staging}"))
-    try:
+    with make_cluster() as cluster:
+        worker = cluster.start_worker(*hide(staging.parent, then=f"mkdir {staging}"))
         with pytest.raises(OutputError, match=r"as a worker wrote, received no file\. .* go on with --resume"):
             build(made, tmp_path / "out", cluster.address)
-    finally:
         cluster.stop_worker(worker)
-    build(made, tmp_path / "out", cluster.address, resume=True)
+        cluster.start_worker()
+        build(made, tmp_path / "out", cluster.address, resume=True)
     verify_dataset(tmp_path / "out")
