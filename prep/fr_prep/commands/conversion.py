@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fr_prep.commands.conversion_output import show_plan, show_result, warn
 from fr_prep.commands.options import (
     ByteSize,
     dry_run_option,
@@ -21,7 +22,6 @@ from fr_prep.commands.options import (
 if TYPE_CHECKING:
     from fr_prep.build import BuildSettings, Conversion
     from fr_prep.estimate import Estimate
-    from fr_prep.manifest import Manifest
     from fr_prep.sources.image_set import ImageSource
     from fr_prep.store import Store
 
@@ -130,13 +130,13 @@ def convert(
             place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
             estimate = _estimate(conversion, source, place, settings, time.perf_counter() - begun)
             arguments = {**settings.arguments(), **source.arguments()}
-            _show_plan(conversion, arguments, out, place, estimate, as_json=as_json, quiet=quiet)
+            show_plan(conversion, arguments, out, place, estimate, as_json=as_json, quiet=quiet)
             return
         manifest = build_dataset(source, out, settings=settings)
     except KeyboardInterrupt as interrupt:
         click.echo(f"Interrupted. What was finished is kept: go on with --resume ({out}).", err=True)
         raise click.exceptions.Exit(130) from interrupt
-    _show_result(manifest, out, as_json=as_json, quiet=quiet)
+    show_result(manifest, out, as_json=as_json, quiet=quiet)
 
 
 def _settings(
@@ -190,122 +190,5 @@ def _estimate(
         )
     except OSError as error:
         reason = f"The time is not known, since {place} cannot be written: {error.strerror}."
-        _warn([reason], quiet=settings.quiet)
+        warn([reason], quiet=settings.quiet)
         return None
-
-
-def _show_plan(
-    conversion: Conversion,
-    arguments: dict[str, Any],
-    out: Path,
-    place: Path,
-    estimate: Estimate | None,
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    import json
-    import shutil
-    from dataclasses import asdict
-
-    from fr_prep.estimate import say_seconds
-
-    plan = conversion.plan
-    dropped = {
-        "num_classes": len(plan.classes.dropped_labels),
-        "num_images": int(plan.classes.dropped_num_images.sum()),
-    }
-    free_bytes = shutil.disk_usage(place).free
-    content = {
-        "dry_run": True,
-        "source": str(conversion.images.path),
-        "dialect": conversion.images.dialect,
-        "out": str(out),
-        "num_images": plan.num_images,
-        "num_classes": plan.classes.num_classes,
-        "splits": {
-            split: {"num_images": sum(map(len, shards)), "num_shards": len(shards)}
-            for split, shards in plan.splits.items()
-        },
-        "dropped": dropped,
-        "left_out": {"num_records": len(conversion.images.left_out)},
-        **conversion.images.origin,
-        "num_bytes": conversion.num_bytes,
-        "free_bytes": free_bytes,
-        "time": estimate and {**asdict(estimate), "seconds": estimate.seconds},
-        "arguments": arguments,
-        "warnings": conversion.images.warnings,
-    }
-    _warn(conversion.images.warnings, quiet=quiet)
-    if as_json:
-        click.echo(json.dumps(content, indent=1))
-        return
-    click.echo(f"{conversion.images.path}: {conversion.images.dialect}")
-    click.echo(f"Would write {plan.num_images:,} images in {plan.classes.num_classes:,} classes to {out}:")
-    for split, shards in plan.splits.items():
-        click.echo(f"  {split:<11}{sum(map(len, shards)):>12,} images {len(shards):>6} shards")
-    if conversion.num_pairs:
-        click.echo(f"  bin        {conversion.num_pairs:>12,} pairs in a verification bin")
-    _show_dropped(dropped)
-    _show_left_out(len(conversion.images.left_out))
-    _show_overlay(conversion.images.origin)
-    click.echo(f"At most {conversion.num_bytes / 1e6:,.1f} MB of {free_bytes / 1e6:,.1f} MB free.")
-    if estimate:
-        click.echo(
-            f"About {say_seconds(estimate.seconds)} with {_count(estimate.num_workers, 'worker')}, as "
-            f"{_count(estimate.sampled_images, 'image')} written on trial show."
-        )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _show_result(manifest: Manifest, out: Path | Store, *, as_json: bool, quiet: bool) -> None:
-    import json
-
-    content = manifest.content
-    _warn(content["warnings"], quiet=quiet)
-    if as_json:
-        click.echo(json.dumps({"out": str(out), **content}, indent=1))
-        return
-    click.echo(f"{out}: {manifest.num_images:,} images in {manifest.num_classes:,} classes")
-    for split, entry in content["splits"].items():
-        click.echo(
-            f"  {split:<11}{entry['num_images']:>12,} images {len(entry['shards']):>6} shards {entry['num_bytes'] / 1e6:>12,.1f} MB"
-        )
-    if "verification_bin" in content:
-        bin_ = content["verification_bin"]
-        click.echo(f"  bin        {bin_['num_pairs']:>12,} pairs in {bin_['file']}")
-    _show_dropped(content["dropped"])
-    _show_left_out(content["left_out"]["num_records"])
-    _show_overlay(content["source"])
-    click.echo(f"Check it with: fr-prep verify {out}")
-    if not isinstance(out, Path):
-        return
-    bins = f" --bins {out / content['verification_bin']['file']}" if "verification_bin" in content else ""
-    click.echo(f"Train on it with: fr-train --shards {out}{bins}")
-
-
-def _show_left_out(num_records: int) -> None:
-    if num_records:
-        click.echo(f"  left out   {num_records:>12,} damaged records or stretches, each listed in the manifest")
-
-
-def _show_dropped(dropped: dict[str, int]) -> None:
-    if dropped["num_classes"]:
-        click.echo(
-            f"  dropped    {dropped['num_images']:>12,} images of {dropped['num_classes']:,} classes with too few images"
-        )
-
-
-def _show_overlay(source: Mapping[str, Any]) -> None:
-    if "overlay" in source:
-        counts = source["overlay"]
-        click.echo(f"  overlay    {counts['num_moved']:>12,} images moved, {counts['num_dropped']:,} dropped")
-
-
-def _warn(warnings: list[str], *, quiet: bool) -> None:
-    if not quiet:
-        for warning in warnings:
-            click.echo(f"Warning: {warning}", err=True)
