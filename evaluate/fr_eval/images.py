@@ -68,15 +68,17 @@ def decode_image(data: bytes, *, size: tuple[int, int] | None = None) -> npt.NDA
     Raises:
         BinError: it is no image, is damaged, has 16 bits a channel, or claims more than `MAX_PIXELS`.
     """
-    image = np.array(_load(data), dtype=np.uint8)
-    return image if size is None or image.shape[:2] == size else resize_image(image, size)
+    image = _load(data)
+    return resize_image(image, size or image.size[::-1])
 
 
-def resize_image(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Resizes an RGB image to (height, width), bilinear with antialiasing."""
-    from PIL import Image  # noqa: PLC0415
+def resize_image(image: "Image", size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Gives an RGB image as (height, width, 3) uint8, resized to (height, width) where it differs: bilinear with antialiasing."""
+    if image.size != size[::-1]:
+        from PIL.Image import Resampling  # noqa: PLC0415
 
-    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR), dtype=np.uint8)
+        image = image.resize(size[::-1], Resampling.BILINEAR)
+    return np.array(image, dtype=np.uint8)
 
 
 def check_image(data: bytes) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL import Image
 
 from fr_eval.errors import BinError
 from fr_eval.images import MAX_PIXELS, decode_image, resize_image
@@ -59,7 +60,7 @@ def _decode_other(encoded: memoryview, place: int, *, size: tuple[int, int]) -> 
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(encoded)
         if (height, width) != size and height * width <= MAX_PIXELS:
-            return resize_image(simplejpeg.decode_jpeg(encoded), size)
+            return resize_image(Image.fromarray(simplejpeg.decode_jpeg(encoded)), size)
     except ValueError:  # no JPEG, or damaged: Pillow says what it is, or reads it
         pass
     try:
