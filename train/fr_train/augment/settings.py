@@ -9,8 +9,8 @@ __all__ = ["AugmentSettings"]
 _PROBABILITIES = ("crop", "shift", "rand_augment", "brightness", "contrast", "saturation", "gray", "lower_face", "jpeg")
 # What may be given, where it is not a part from 0 to 1.
 LIMITS = {
-    "crop_smallest": (0.05, 4),
-    "crop_largest": (0.05, 4),
+    "crop_smallest": (0.05, 1),
+    "crop_largest": (1, 4),
     "rand_augment_operations": (1, 10),
     "rand_augment_magnitude": (0, 10),
     "jpeg_lowest_quality": (1, 95),
@@ -70,10 +70,6 @@ class AugmentSettings:
                 raise ConfigError(
                     f"augment.{item.name}: expected a number from {lowest} to {highest}, received {value}."
                 )
-        if self.crop_smallest > self.crop_largest:
-            raise ConfigError(
-                f"augment.crop_smallest: expected at most crop_largest, {self.crop_largest}, received {self.crop_smallest}."
-            )
 
     def is_on(self) -> bool:
         """Whether any image undergoes anything."""
