@@ -63,9 +63,8 @@ class NetworkCost:
 def count_network(network: keras.Model) -> NetworkCost:
     """Counts a functional model's cost; each layer is used once."""
     kept: dict[int, int] = {}
-    recomputed = {
-        id(prelu) for _, prelu in find_pairs(network)
-    }  # with the normalisation before it, from what that keeps
+    # A PReLU is computed anew with the normalisation before it, from what that keeps.
+    recomputed = {id(prelu) for _, prelu in find_pairs(network)}
     flops = mask_bytes = largest = 0
     for layer in _iterate_layers(network):
         output = prod(layer.output.shape[1:])
