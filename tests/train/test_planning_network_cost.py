@@ -32,10 +32,12 @@ def test_a_small_network_is_counted_as_by_hand():
         num_weights=108 + 4 * 4 + 4 + (80 + 4) + (24 + 6),
         num_trainable=108 + 4 * 2 + 4 + (80 + 4) + (24 + 6),
         forward_flops=2 * (20 * 108 + 80 + 24),
-        # what goes into convolution, normalisation with its rectifier, depthwise and dense layer, and twice the largest array
-        kept_values=240 + 80 + 80 + 4 + 2 * 240,
-        mask_bytes=0,
+        # what goes into convolution, normalisation, rectifier, depthwise and dense layer, and twice the largest array
+        kept_values=240 + 80 + 80 + 80 + 4 + 2 * 240,
+        mask_bytes=80,
     )
+    on_cpu = count_network(network, on_cpu=True)  # what goes into the rectifier is computed anew there
+    assert (on_cpu.kept_values, on_cpu.mask_bytes) == (240 + 80 + 80 + 4 + 2 * 240, 0)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 
 import keras
 import pytest
+import tensorflow as tf
 
 from fr_train.config_file import parse_config
 from fr_train.errors import ConfigError
@@ -58,4 +59,5 @@ def test_real_steps_are_measured(precision):
     assert 1e6 < found.network_flops < 1e15
     assert 1e6 < found.head_flops < 1e15
     assert found.precision == precision
+    assert found.on_cpu == (not tf.config.list_logical_devices("GPU"))
     assert found.source.endswith(": 32 images, 250 classes")

@@ -126,11 +126,11 @@ def plan(
     rates = Rates.read(rates_path) if rates_path else PUBLISHED
     keras.config.set_dtype_policy(settings.precision)
     network = build_network(settings.model, image_size=(size[0], size[1]))
-    cost = count_network(network)
     if measure:
         from fr_train.planning.measure import measure_rates
 
-        rates = measure_rates(job, network, cost)
+        rates = measure_rates(job, network, count_network(network))
+    cost = count_network(network, on_cpu=rates.on_cpu)
     machine = Machine(
         rates=rates,
         device_bytes=round(device_memory * GIB),

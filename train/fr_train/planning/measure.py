@@ -56,6 +56,7 @@ def measure_rates(job: Job, network: keras.Model, cost: NetworkCost, *, seconds:
         head_flops=cost.head_flops(job.head_batch, num_rows) / of_head,
         precision=job.config.precision,
         source=f"measured on {_name_device()}: {num_images} images, {num_rows:,} classes",
+        on_cpu=not tf.config.list_logical_devices("GPU"),
     )
 
 

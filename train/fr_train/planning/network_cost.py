@@ -60,11 +60,15 @@ class NetworkCost:
         return 6 * num_images * self.embedding_size * num_rows
 
 
-def count_network(network: keras.Model) -> NetworkCost:
-    """Counts a functional model's cost; each layer is used once."""
+def count_network(network: keras.Model, *, on_cpu: bool = False) -> NetworkCost:
+    """Counts a functional model's cost; each layer is used once.
+
+    Args:
+        network: the model.
+        on_cpu: whether a processor trains it, which computes a PReLU anew with the normalisation before it, from what that keeps.
+    """
     kept: dict[int, int] = {}
-    # A PReLU is computed anew with the normalisation before it, from what that keeps.
-    recomputed = {id(prelu) for _, prelu in find_pairs(network)}
+    recomputed = {id(prelu) for _, prelu in find_pairs(network)} if on_cpu else set()
     flops = mask_bytes = largest = 0
     for layer in _iterate_layers(network):
         output = prod(layer.output.shape[1:])

@@ -21,12 +21,14 @@ class Rates:
         head_flops: of the same of the head, which has 6 · batch · D operations for each class.
         precision: under which that was.
         source: where it comes from, a phrase.
+        on_cpu: whether the device is a processor, where normalisation and PReLU keep one array for both (`fr_train.accelerate`).
     """
 
     network_flops: float
     head_flops: float
     precision: str
     source: str
+    on_cpu: bool = False
 
     def __post_init__(self) -> None:
         for key in ("network_flops", "head_flops"):
