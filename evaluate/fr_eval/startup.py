@@ -4,13 +4,16 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from fr_eval.errors import MissingPackageError, MissingTensorFlowError
 
 __all__ = ["hold_stderr", "import_extra", "import_keras", "import_tensorflow"]
+
+# Keras and TensorFlow import these where they are installed, for parts that are not used here. It takes as long as all the rest.
+_NOT_NEEDED = ("jax", "matplotlib", "pandas", "sklearn")
 
 
 def import_tensorflow() -> None:
@@ -23,7 +26,7 @@ def import_tensorflow() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with hold_stderr():
+        with hold_stderr(), _hidden(_NOT_NEEDED):
             import tensorflow  # noqa: F401, PLC0415  imported for its effect
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
@@ -48,7 +51,8 @@ def import_keras() -> Any:
         import_tensorflow()
     elif backend == "jax":
         import_extra("jax", extra="jax", purpose="KERAS_BACKEND=jax needs")
-    return import_extra("keras", extra="cpu", purpose="Keras models are run by")
+    with _hidden(_NOT_NEEDED):  # JAX is there by now where it is the backend
+        return import_extra("keras", extra="cpu", purpose="Keras models are run by")
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> Any:
@@ -74,6 +78,19 @@ def import_extra(module: str, *, extra: str, purpose: str) -> Any:
         raise MissingPackageError(
             f"{purpose} {package}, which is not installed: pip install 'fr-toolkit[{extra}]'"
         ) from error
+
+
+@contextmanager
+def _hidden(packages: Collection[str]) -> Iterator[None]:
+    """Has packages that are not imported yet look as if they were not installed."""
+    names = [name for name in packages if name not in sys.modules]
+    absent: Any = dict.fromkeys(names)  # None stands for a package that is not there
+    sys.modules.update(absent)
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 @contextmanager

@@ -53,3 +53,11 @@ def test_what_is_written_below_python_is_held_back_unless_it_fails(ending, shown
     code = "import contextlib, os\nfrom fr_eval.startup import hold_stderr\n"
     code += f"with contextlib.suppress(Exception), hold_stderr():\n    os.write(2, b'chatter\\n')\n    {ending}"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == shown
+
+
+def test_what_keras_may_use_and_nothing_here_needs_is_left_out_of_its_import_and_there_afterwards():
+    code = "import sys; from fr_eval.startup import import_keras; import_keras()\n"
+    code += "print(sorted({'jax', 'matplotlib', 'pandas', 'sklearn'} & set(sys.modules)))\n"
+    code += "import matplotlib, pandas, sklearn; print('there')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("[]\nthere\n", "")

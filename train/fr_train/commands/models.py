@@ -12,10 +12,10 @@ def models(as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from fr_eval.startup import import_tensorflow
+    from fr_eval.startup import import_keras
     from fr_train.backbones.registry import backbone_names, find_backbone
 
-    import_tensorflow()
+    import_keras()
     found = [find_backbone(name) for name in backbone_names()]
     if as_json:
         rows = [{key: value for key, value in asdict(backbone).items() if key != "builder"} for backbone in found]

@@ -90,7 +90,7 @@ def plan(
     """
     import json
 
-    from fr_eval.startup import import_tensorflow
+    from fr_eval.startup import import_keras
     from fr_train.config_file import find_config, load_config, parse_config, parse_override
 
     if measure and rates_path:
@@ -101,9 +101,7 @@ def plan(
     changes.update(parse_override(text) for text in overrides)
     settings = parse_config(load_config(find_config(config)) if config else {}, overrides=changes)
 
-    import_tensorflow()
-    import keras
-
+    keras = import_keras()
     from fr_train.network import build_network
     from fr_train.planning.job import Job
     from fr_train.planning.network_cost import count_network
