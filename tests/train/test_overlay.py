@@ -17,7 +17,8 @@ from fr_train.stream import Stream, StreamSettings
 
 # The set of the fixture: classes 0 to 4 with 12 images each, keys 0 to 59 in the order of the classes.
 ROWS = "1,,0\n2,,drop\n,24,2\n,50,7\n,51,7\n,52,7\n"
-SMALL = ["--backbone", "plaincnn", "--width", "0.25", "--embedding-size", "8", "--batch-size", "10", "--quiet"]
+SMALL = ["--backbone", "plaincnn", "--width", "0.25", "--embedding-size", "8", "--set", "model.activation=relu"]
+SMALL += ["--batch-size", "10", "--quiet"]
 
 
 @pytest.fixture

@@ -230,7 +230,7 @@ def test_weights_drawn_in_blocks_are_as_many_as_the_classes_and_all_of_their_own
 VALUES = {
     "epochs": 2,
     "batch_size": 3,
-    "model": {"backbone": "plaincnn", "width": 0.5, "embedding_size": 16, "sample_rate": 0.7},
+    "model": {"backbone": "plaincnn", "width": 0.5, "embedding_size": 16, "activation": "relu", "sample_rate": 0.7},
 }
 
 

@@ -18,18 +18,8 @@ from fr_train.shard_set import read_shard_set
 from fr_train.stream import Stream, StreamSettings
 
 SCRIPT = str(Path(sys.executable).with_name("fr-train"))
-MODEL = [
-    "--backbone",
-    "plaincnn",
-    "--width",
-    "0.5",
-    "--embedding-size",
-    "16",
-    "--loss",
-    "cosface",
-    "--learning-rate",
-    "0.01",
-]
+MODEL = ["--backbone", "plaincnn", "--width", "0.5", "--embedding-size", "16", "--set", "model.activation=relu"]
+MODEL += ["--loss", "cosface", "--learning-rate", "0.01"]
 ENDS_WITHIN_SECONDS = 60
 
 

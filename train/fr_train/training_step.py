@@ -27,7 +27,7 @@ class TrainingStep(Step):
         super().__init__(*parts, **options)
         self._trained = self.network if xla else accelerate(self.network)
         # XLA makes convolutions on a CPU many times slower.
-        self._run = tf.function(self._step, jit_compile=xla, reduce_retracing=True)
+        self._run = tf.function(self._step, jit_compile=xla, reduce_retracing=True, autograph=False)
 
     def __call__(self, images: Any, labels: Any, *, interrupted: bool = False) -> StepResult:
         """Does one step; see `Step`."""
