@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fr_eval.embedders.keras_model import wrap_keras
 from fr_train.accelerate import accelerate
 from fr_train.backbones.embedding import build_embedding_network
 from fr_train.fused_prelu import normalize_prelu
+from fr_train.layer_pairs import find_pairs
 
 
 def make_network(**options):
@@ -58,6 +60,13 @@ def test_the_plain_network_is_saved_and_loaded_without_the_accelerated_one(image
     step(accelerate(network), images)
     network.save(tmp_path / "model.keras")
     np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras")(images), network(images), rtol=1e-5)
+
+
+def test_a_network_that_is_evaluated_is_accelerated_as_well():
+    network = make_network()
+    wrap_keras(network)
+    again = make_network()
+    assert [len(find_pairs(n)) for n in (network, again)] == [33, 33]
 
 
 def test_frozen_normalisation_keeps_its_statistics(images):

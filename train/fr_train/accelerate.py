@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from fr_eval.embedders.layer_kinds import is_normalisation
 from fr_train.fused_prelu import normalize_prelu, prelu
-from fr_train.layer_pairs import find_pairs, is_normalisation
+from fr_train.layer_pairs import find_pairs
 
 __all__ = ["accelerate"]
 

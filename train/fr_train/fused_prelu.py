@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from fr_eval.embedders.fast_layers import activate
+
 __all__ = ["normalize_prelu", "prelu"]
 
 Tensor = Any
@@ -21,12 +23,7 @@ def prelu(x: Tensor, alpha: Tensor) -> Tensor:
         x: (B, ...) of any float type.
         alpha: slopes, that broadcast to x[0].
     """
-    return _prelu(x, alpha), lambda upstream: _prelu_gradient(x, alpha, upstream)
-
-
-@tf.function(jit_compile=True, autograph=False)
-def _prelu(x: Tensor, alpha: Tensor) -> Tensor:
-    return tf.where(x > 0, x, alpha * x)
+    return activate(x, alpha), lambda upstream: _prelu_gradient(x, alpha, upstream)
 
 
 @tf.function(jit_compile=True, autograph=False)

@@ -1,16 +1,14 @@
 """Layers of a network that can be computed as one."""
 
 from collections import Counter
+from itertools import chain
 from typing import Any
 
 import keras
 
-__all__ = ["find_pairs", "is_normalisation"]
+from fr_eval.embedders.layer_kinds import is_normalisation
 
-
-def is_normalisation(layer: Any) -> bool:
-    """Whether a layer is a batch normalisation over the last axis, with scale and offset."""
-    return type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3) and layer.scale and layer.center
+__all__ = ["find_pairs"]
 
 
 def find_pairs(network: keras.Model) -> list[tuple[Any, Any]]:
@@ -23,19 +21,20 @@ def find_pairs(network: keras.Model) -> list[tuple[Any, Any]]:
         (normalisation, PReLU) layers.
     """
     models = _find_models(network)
-    layers = [layer for model in models for layer in model.layers if not isinstance(layer, keras.Model)]
-    uses = Counter(id(tensor) for layer in layers for node in layer._inbound_nodes for tensor in node.input_tensors)
+    calls = [call for model in models for call in _list_calls(model)]
+    uses = Counter(id(tensor) for call in calls for tensor in call.input_tensors)
     uses.update(id(tensor) for model in models for tensor in model.outputs)
-    once = [layer for layer in layers if len(layer._inbound_nodes) == 1]
-    normalisations = {id(layer.output): layer for layer in once if is_normalisation(layer)}
+    times = Counter(id(call.operation) for call in calls)
+    once = [call for call in calls if times[id(call.operation)] == 1]
+    normalisations = {id(call.output_tensors[0]): call.operation for call in once if is_normalisation(call.operation)}
     return [
-        (normalisations[id(layer.input)], layer)
-        for layer in once
-        if type(layer) is keras.layers.PReLU
-        and id(layer.input) in normalisations
-        and uses[id(layer.input)] == 1
-        and layer.alpha.shape[:-1] == (1, 1)
-        and None not in layer.input.shape[1:]
+        (normalisations[id(call.input_tensors[0])], call.operation)
+        for call in once
+        if type(call.operation) is keras.layers.PReLU
+        and id(call.input_tensors[0]) in normalisations
+        and uses[id(call.input_tensors[0])] == 1
+        and call.operation.alpha.shape[:-1] == (1, 1)
+        and None not in call.input_tensors[0].shape[1:]
     ]
 
 
@@ -43,3 +42,9 @@ def _find_models(network: keras.Model) -> list[keras.Model]:
     """The network and all within it."""
     inner = (layer for layer in network.layers if isinstance(layer, keras.Model))
     return [network, *(model for layer in inner for model in _find_models(layer))]
+
+
+def _list_calls(model: keras.Model) -> list[Any]:
+    """The calls of layers that the model is made of; a layer may be part of another network as well."""
+    graph = getattr(model, "_functional", model)  # which a sequential model has inside
+    return list(chain.from_iterable(graph._nodes_by_depth.values()))

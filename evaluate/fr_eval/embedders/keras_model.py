@@ -107,6 +107,9 @@ def _compile_forward(
 
     if keras.backend.backend() == "jax":
         return jax_forward.compile_forward(model, image_input, **options)
+    from fr_eval.embedders.fast_layers import quicken  # noqa: PLC0415  TensorFlow takes seconds to import
+
+    model = quicken(model)
 
     def network(images: Any) -> Any:
         # A model of one output may still give it in a list or a dictionary.
