@@ -1,15 +1,18 @@
 """From embeddings to distances: checks, normalisation, and squared distances of the pairs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
+from fr_eval.cores import count_cores
 from fr_eval.errors import ProtocolError
 
 __all__ = ["check_embeddings", "check_truths", "measure_pairs", "normalise_rows", "pair_distances", "pair_scores"]
 
 _BLOCK_PAIRS = 128  # float64 copies of so many stay in the processor's cache: 1 MB for 512 values
+_PART_ROWS = 10_000  # fewer are done before a thread has started
 _MAX_NAMED = 5  # rows that an error names
 
 Floats = npt.NDArray[np.float64]
@@ -56,9 +59,11 @@ def check_embeddings(embeddings: npt.NDArray[np.floating], num_pairs: int, *, wh
     if not np.issubdtype(embeddings.dtype, np.floating):
         raise ProtocolError(f"{what}: expected floating-point numbers; received {embeddings.dtype}")
     squares = np.empty(len(embeddings))
-    for rows, block in _list_blocks(embeddings):
-        numbers = block.astype(np.float64)
+
+    def square(rows: slice, numbers: Floats) -> None:
         squares[rows] = np.einsum("ij,ij->i", numbers, numbers)
+
+    _run_on_blocks(square, embeddings)
     # By the norm that rows are divided by: float64 holds numbers that are too large or too small to be squared.
     _refuse_rows(~np.isfinite(squares), f"{what}: NaN or infinite values")
     _refuse_rows(squares == 0, f"{what}: all zeros, which have no direction,")
@@ -92,8 +97,8 @@ def measure_pairs(
         NaN where a row is all zeros, or has a NaN or an infinity.
     """
     distances, scores = np.empty((2, len(embeddings) // 2))
-    for rows, block in _list_blocks(embeddings):
-        total = block.astype(np.float64)
+
+    def measure(rows: slice, total: Floats) -> None:
         if mirrored is not None:
             total += mirrored[rows]
         with np.errstate(invalid="ignore"):
@@ -101,7 +106,10 @@ def measure_pairs(
         first, second = total[0::2], total[1::2]
         pairs = slice(rows.start // 2, rows.stop // 2)
         scores[pairs] = np.einsum("ij,ij->i", first, second)
-        distances[pairs] = np.sum(np.square(first - second), axis=1)
+        first -= second
+        distances[pairs] = np.sum(np.square(first, out=first), axis=1)
+
+    _run_on_blocks(measure, embeddings)
     return distances, scores
 
 
@@ -115,11 +123,24 @@ def pair_scores(embeddings: npt.NDArray[np.floating]) -> Floats:
     return measure_pairs(embeddings)[1]
 
 
-def _list_blocks(embeddings: npt.NDArray[np.floating]) -> Iterator[tuple[slice, npt.NDArray[np.floating]]]:
-    """Yields the rows of some pairs at a time."""
-    for start in range(0, len(embeddings), 2 * _BLOCK_PAIRS):
-        rows = slice(start, min(start + 2 * _BLOCK_PAIRS, len(embeddings)))
-        yield rows, embeddings[rows]
+def _run_on_blocks(work: Callable[[slice, Floats], object], embeddings: npt.NDArray[np.floating]) -> None:
+    """Calls a function with the rows of some pairs at a time and a float64 copy of them, its own to change; all cores take part."""
+
+    def run(first: int, past_last: int) -> None:
+        memory = np.empty((2 * _BLOCK_PAIRS, embeddings.shape[1]))
+        for start in range(first, past_last, 2 * _BLOCK_PAIRS):
+            rows = slice(start, min(start + 2 * _BLOCK_PAIRS, past_last))
+            block = memory[: rows.stop - start]
+            block[:] = embeddings[rows]
+            work(rows, block)
+
+    num_parts = min(count_cores(), -(-len(embeddings) // _PART_ROWS))
+    if num_parts <= 1:
+        run(0, len(embeddings))
+        return
+    bounds = [len(embeddings) // 2 * part // num_parts * 2 for part in range(num_parts + 1)]
+    with ThreadPoolExecutor(num_parts) as pool:
+        list(pool.map(run, bounds, bounds[1:]))
 
 
 def _refuse_rows(bad: Bools, problem: str) -> None:
