@@ -19,7 +19,8 @@ _NOT_NEEDED = ("jax", "matplotlib", "pandas", "sklearn")
 def import_tensorflow() -> None:
     """Imports TensorFlow, and keeps what its C++ code says meanwhile off stderr.
 
-    Some of its lines (oneDNN, absl) come before any log level holds.
+    Some of its lines (oneDNN, absl) come before any log level holds. Packages that it and Keras would import for parts that are not
+    used here stay out: who wants those parts (data frames in `fit`, scikit-learn wrappers) imports Keras before.
 
     Raises:
         MissingTensorFlowError: it is not installed.
