@@ -26,9 +26,7 @@ def test_the_head_gives_the_cosine_of_each_class():
 
 def test_without_normalisation_the_embedding_keeps_its_length():
     head, x = built(normalize_embedding=False), np.ones((1, 5), dtype=np.float32)
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(head(3 * x)), 3 * ops.convert_to_numpy(head(x)), rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(ops.convert_to_numpy(head(3 * x)), 3 * ops.convert_to_numpy(head(x)), rtol=1e-5)
 
 
 def test_sub_centers_give_the_greatest_cosine_of_a_class():
