@@ -1,7 +1,9 @@
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pytest
@@ -142,6 +144,26 @@ def test_no_command_loads_a_framework(arguments, run_prep, drawn_image, made):
     )
     ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=made)
     assert ended.stderr.endswith("CLEAN")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux shows them")
+def test_no_command_starts_threads_that_wait_for_linear_algebra(made):
+    code = (
+        "import sys, atexit\n"
+        "from pathlib import Path\n"
+        "from fr_prep.startup import main\n"
+        "def tell():\n"
+        "    threads = [path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm')]\n"
+        "    sys.stderr.write(f\"{threads} {'numpy' in sys.modules}\")\n"
+        "atexit.register(tell)\n"
+        "main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    inspect = [sys.executable, "-c", code, "inspect", "set"]
+    ended = subprocess.run(inspect, capture_output=True, text=True, cwd=made, env=environment)
+    threads, loaded = ended.stderr.rsplit(maxsplit=1)
+    # pyarrow's allocator has one of its own, under another name
+    assert (threads.count(repr(Path(sys.executable).name)), loaded) == (1, "True")
 
 
 def test_help_answers_in_a_quarter_of_a_second(run_prep):
