@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fr_prep.digests import crc32c_of_file, sha256_of_file
+from fr_prep.digests import sha256_of_file
 from fr_prep.errors import DamagedRecordError
 from fr_prep.pool import WorkerPool
 from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.image_set import ImageSet
 from fr_prep.sources.insightface import read_face_set
 from fr_prep.sources.record_files import set_files
+from fr_prep.sources.recordio import RecordFile
 
 __all__ = ["RecordSetSource"]
 
@@ -40,7 +41,7 @@ class RecordSetSource:
     def start_digests(self, pool: WorkerPool) -> Callable[[], list[dict[str, Any]]]:
         """Starts a CRC-32C of the `.rec`, which has the bulk; the small files get a SHA-256."""
         files = self.files()
-        wait_for_crc = pool.submit(partial(crc32c_of_file, files[0]))
+        wait_for_crc = pool.submit(partial(_crc32c_of_records, files[0]))
 
         def wait() -> list[dict[str, Any]]:
             digests = [f"crc32c:{wait_for_crc()}", *(f"sha256:{sha256_of_file(path)}" for path in files[1:])]
@@ -59,3 +60,8 @@ class RecordSetSource:
             raise DamagedRecordError(
                 f"{error} Or leave out what is damaged, by --on-error skip.", offset=error.offset, reason=error.reason
             ) from error
+
+
+def _crc32c_of_records(path: Path) -> str:
+    with RecordFile(path) as file:
+        return file.crc32c()

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NoReturn, Self
 
+import crc32c
 import numpy as np
 from numpy.typing import NDArray
 
@@ -123,6 +124,16 @@ class RecordFile:
         """Gives back the memory of the pages that were touched; they are mapped again when they are needed."""
         if hasattr(self._map, "madvise"):
             self._map.madvise(mmap.MADV_DONTNEED)
+
+    def crc32c(self) -> str:
+        """Gives the CRC-32C of the file, in hexadecimal: enough to tell versions apart, and ten times as fast as a SHA-256."""
+        crc = 0
+        for start in range(0, self.num_bytes, WINDOW_BYTES):
+            self._map_pages(start, start + WINDOW_BYTES)
+            with memoryview(self._map) as view:
+                crc = crc32c.crc32c(view[start : start + WINDOW_BYTES], crc)
+            self.unmap_pages()
+        return f"{crc:08x}"
 
     def magics(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.int64]]:
         """Yields the byte offsets from `start` to `stop` at which the magic stands on a 4-byte step, a stretch at a time.
