@@ -6,7 +6,7 @@ Features, in the order of a deterministic serialisation (keys sorted): `image` (
 A record is `head, image, tail`. What stands around the images of many records is made together with NumPy; images are only copied.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ __all__ = ["IMAGE_FEATURE", "INTEGER_FEATURES", "Envelopes", "encode_envelopes",
 
 IMAGE_FEATURE = "image"
 INTEGER_FEATURES = ("label", "source_key", "source_label")
+
+_Part = bytes | tuple[NDArray[np.int64], int]  # of a row: the same bytes in each, or values and their width as varint
 
 _TAG_1, _TAG_2, _TAG_3 = b"\x0a", b"\x12", b"\x1a"  # fields 1, 2 and 3, each length-delimited
 
@@ -31,22 +33,27 @@ _TAGS = (_TAG_1, _TAG_1, _string(IMAGE_FEATURE) + _TAG_2, _TAG_1, _TAG_1)
 
 @dataclass(frozen=True, slots=True)
 class Envelopes:
-    """What stands around the images of n records, packed: head and tail of the first, of the second, and so on.
+    """What stands around the images of n records: in front of the first, between each two, and behind the last.
 
     Attributes:
-        data: (total,) uint8.
+        gaps: (n + 1, width) uint8; in row i the tail of record i - 1 ends where the head of record i begins, at column `middle`.
+        middle: that column.
         head_lengths: (n,) int64, bytes in front of each image.
         tail_lengths: (n,) int64, bytes behind it.
     """
 
-    data: NDArray[np.uint8]
+    gaps: NDArray[np.uint8]
+    middle: int
     head_lengths: NDArray[np.int64]
     tail_lengths: NDArray[np.int64]
 
-    def starts(self) -> NDArray[np.int64]:
-        """(n,) int64, where each head starts in the data."""
-        lengths: NDArray[np.int64] = self.head_lengths + self.tail_lengths
-        return np.cumsum(lengths) - lengths
+    def pieces(self, rows: slice) -> Iterator[memoryview]:
+        """Yields, of consecutive records, the head of the first, tail and head between each two, and the tail of the last."""
+        middles = np.arange(rows.start, rows.stop + 1) * self.gaps.shape[1] + self.middle
+        starts, stops = middles.copy(), middles
+        starts[1:] -= self.tail_lengths[rows]
+        stops[:-1] += self.head_lengths[rows]
+        return map(self.gaps.reshape(-1).data.__getitem__, map(slice, starts.tolist(), stops.tolist()))
 
 
 def _varint_widths(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -111,31 +118,28 @@ def encode_envelopes(
     """
     layout = _lay_out(image_lengths, integers)
     head_lengths, tail_lengths = header_bytes + layout.head_lengths, layout.tail_lengths + footer_bytes
-    rows = Envelopes(np.empty(int(head_lengths.sum() + tail_lengths.sum()), np.uint8), head_lengths, tail_lengths)
+    middle, width = int(tail_lengths.max(initial=0)), int(head_lengths.max(initial=0))
+    gaps = np.empty((len(image_lengths) + 1, middle + width), dtype=np.uint8)
     codes = np.zeros(len(image_lengths), dtype=np.int64)
     for widths in (*layout.length_widths, *layout.value_widths):
         codes = codes * 11 + widths
-    starts = rows.starts()
-    for code in np.unique(
-        codes
-    ).tolist():  # rows whose numbers take the same bytes each are made together; there are few kinds
+    for code in np.unique(codes).tolist():  # rows whose numbers take the same bytes each are made together; few kinds
         members = np.flatnonzero(codes == code)
-        parts: list[bytes | tuple[NDArray[np.int64], int]] = [bytes(header_bytes)]
+        head: list[_Part] = [bytes(header_bytes)]
         for tag, values, widths in zip(_TAGS, layout.lengths, layout.length_widths, strict=True):
-            parts += [tag, (values[members], int(widths[members[0]]))]
+            head += [tag, (values[members], int(widths[members[0]]))]
+        tail: list[_Part] = []
         for (name, values), widths in zip(integers.items(), layout.value_widths, strict=True):
             width = int(widths[members[0]])
             feature = bytes([*_TAG_2, width + 4, *_TAG_3, width + 2, *_TAG_1, width])
-            parts += [bytes([*_TAG_1, len(name) + width + 8]) + _string(name) + feature, (values[members], width)]
-        matrix = _join_columns([*parts, bytes(footer_bytes)], len(members))
-        if len(members) == len(codes):
-            rows.data[:] = matrix.reshape(-1)
-        else:
-            rows.data[starts[members, None] + np.arange(matrix.shape[1])] = matrix
-    return rows
+            tail += [bytes([*_TAG_1, len(name) + width + 8]) + _string(name) + feature, (values[members], width)]
+        heads, tails = _join_columns(head, len(members)), _join_columns([*tail, bytes(footer_bytes)], len(members))
+        gaps[members, middle : middle + heads.shape[1]] = heads
+        gaps[members + 1, middle - tails.shape[1] : middle] = tails
+    return Envelopes(gaps, middle, head_lengths, tail_lengths)
 
 
-def _join_columns(parts: Sequence[bytes | tuple[NDArray[np.int64], int]], num_rows: int) -> NDArray[np.uint8]:
+def _join_columns(parts: Sequence[_Part], num_rows: int) -> NDArray[np.uint8]:
     """Makes (num_rows, bytes of a row) uint8 of parts: the same bytes in every row, or (values, their width as varint)."""
     template = b"".join(part if isinstance(part, bytes) else bytes(part[1]) for part in parts)
     matrix = np.empty((num_rows, len(template)), dtype=np.uint8)

@@ -1,6 +1,6 @@
 """The bytes of a shard, a block at a time: for each record its frame, Example head, image, Example tail and CRC."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -58,9 +58,8 @@ class RecordBlocks:
         lengths = envelopes.head_lengths + task.places.image_lengths + envelopes.tail_lengths
         self._ends = np.cumsum(lengths)
         self._starts = self._ends - lengths
-        self._envelope_starts = envelopes.starts()
         headers = record_headers(lengths - HEADER_BYTES - FOOTER_BYTES)
-        envelopes.data[self._envelope_starts[:, None] + np.arange(HEADER_BYTES)] = headers
+        envelopes.gaps[:-1, envelopes.middle : envelopes.middle + HEADER_BYTES] = headers
         self.num_bytes = int(lengths.sum())
 
     def __enter__(self) -> Self:
@@ -85,8 +84,9 @@ class RecordBlocks:
         starts, ends = self._starts[rows] - base, self._ends[rows] - base
         image_starts = starts + self._envelopes.head_lengths[rows]
         image_ends = ends - self._envelopes.tail_lengths[rows]
-        self._copy_envelopes(rows, memory, starts, image_ends)
         view = memory.data
+        gaps = map(slice, [0, *image_ends.tolist()], [*image_starts.tolist(), len(memory)])
+        deque(map(view.__setitem__, gaps, self._envelopes.pieces(rows)), maxlen=0)  # no Python in the loop
         part = view.__getitem__
         self._reader.read_into(list(map(part, map(slice, image_starts.tolist(), image_ends.tolist()))), rows.start)
         data = map(part, map(slice, (starts + HEADER_BYTES).tolist(), (ends - FOOTER_BYTES).tolist()))
@@ -98,19 +98,6 @@ class RecordBlocks:
             row = int(np.argmax(images.encodings == UNKNOWN))
             self._raise_unknown(rows.start + row, memory[image_starts[row] : image_ends[row]].tobytes())
         return Block(data=view, image_kinds=images.tally())
-
-    def _copy_envelopes(
-        self, rows: slice, memory: NDArray[np.uint8], starts: NDArray[np.int64], image_ends: NDArray[np.int64]
-    ) -> None:
-        """Copies what stands around the images to its places, all at once."""
-        pieces = [self._envelopes.head_lengths[rows], self._envelopes.tail_lengths[rows]]
-        lengths = np.stack(pieces, axis=1).reshape(-1)
-        sources = np.cumsum(lengths) - lengths
-        targets = np.stack([starts, image_ends], axis=1).reshape(-1)
-        num_bytes = int(lengths.sum())
-        positions = np.repeat(targets - sources, lengths) + np.arange(num_bytes)
-        begin = int(self._envelope_starts[rows.start])
-        memory[positions] = self._envelopes.data[begin : begin + num_bytes]
 
     def _raise_unknown(self, row: int, image: bytes) -> NoReturn:
         task = self._task

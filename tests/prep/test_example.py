@@ -41,14 +41,19 @@ def encode(rows: list[Row], *, header_bytes: int = 0, footer_bytes: int = 0) -> 
     integers = {name: np.array([row[i] for row in rows], np.int64) for i, name in enumerate(INTEGER_FEATURES, start=1)}
     lengths = np.array([len(row[0]) for row in rows], dtype=np.int64)
     envelopes = encode_envelopes(lengths, integers, header_bytes=header_bytes, footer_bytes=footer_bytes)
-    pieces = np.stack([envelopes.head_lengths, envelopes.tail_lengths], axis=1).reshape(-1)
-    parts = [part.tobytes() for part in np.split(envelopes.data, np.cumsum(pieces)[:-1])]
+    middle = envelopes.middle
+    heads = [
+        row[middle : middle + n].tobytes() for row, n in zip(envelopes.gaps[:-1], envelopes.head_lengths, strict=True)
+    ]
+    tails = [
+        row[middle - n : middle].tobytes() for row, n in zip(envelopes.gaps[1:], envelopes.tail_lengths, strict=True)
+    ]
     measured = measure_envelopes(lengths, integers)
     assert [array.tolist() for array in measured] == [
         (envelopes.head_lengths - header_bytes).tolist(),
         (envelopes.tail_lengths - footer_bytes).tolist(),
     ]
-    return [head + row[0] + tail for head, row, tail in zip(parts[::2], rows, parts[1::2], strict=True)]
+    return [head + row[0] + tail for head, row, tail in zip(heads, rows, tails, strict=True)]
 
 
 def serialise_with_tensorflow(row: Row) -> bytes:
@@ -101,4 +106,4 @@ def test_bytes_can_be_reserved_around_an_example() -> None:
 def test_no_rows_are_no_bytes() -> None:
     nothing = np.empty(0, dtype=np.int64)
     integers = dict.fromkeys(INTEGER_FEATURES, nothing)
-    assert len(encode_envelopes(nothing, integers, header_bytes=12, footer_bytes=4).data) == 0
+    assert len(encode_envelopes(nothing, integers, header_bytes=12, footer_bytes=4).head_lengths) == 0

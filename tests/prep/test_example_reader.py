@@ -28,9 +28,14 @@ def encode(rows: list[Row], names: tuple[str, ...] = INTEGER_FEATURES) -> list[b
     integers = {name: np.array([row[1][i] for row in rows], dtype=np.int64) for i, name in enumerate(names)}
     lengths = np.array([len(row[0]) for row in rows], dtype=np.int64)
     envelopes = encode_envelopes(lengths, integers, header_bytes=0, footer_bytes=0)
-    pieces = np.stack([envelopes.head_lengths, envelopes.tail_lengths], axis=1).reshape(-1)
-    parts = [part.tobytes() for part in np.split(envelopes.data, np.cumsum(pieces)[:-1])]
-    return [head + row[0] + tail for head, row, tail in zip(parts[::2], rows, parts[1::2], strict=True)]
+    middle = envelopes.middle
+    heads = [
+        row[middle : middle + n].tobytes() for row, n in zip(envelopes.gaps[:-1], envelopes.head_lengths, strict=True)
+    ]
+    tails = [
+        row[middle - n : middle].tobytes() for row, n in zip(envelopes.gaps[1:], envelopes.tail_lengths, strict=True)
+    ]
+    return [head + row[0] + tail for head, row, tail in zip(heads, rows, tails, strict=True)]
 
 
 def read(examples: list[bytes], names: tuple[str, ...] = INTEGER_FEATURES, *, around: bytes = b"") -> Examples:
