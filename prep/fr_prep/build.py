@@ -189,7 +189,7 @@ def _require_space(folder: Path, num_bytes: int) -> None:
 def _shard_writer(out: Path | Store, pool: WorkerPool) -> Callable[[ShardTask], ShardResult]:
     if isinstance(out, Store):
         return partial(write_shard_to_store, store=out)
-    return partial(write_shard, before_sync=pool.step_aside)
+    return partial(write_shard, own_name=pool.num_processes == 0)
 
 
 def _write_shards(
@@ -225,6 +225,8 @@ def _write_shards(
             written.append(result)
             bar.update(result.num_records)
     _require_written(folder, written)
+    if isinstance(folder, OutputFolder):
+        _require_durable(folder, written, pool)
     by_split = {
         split: [results[manifests.shard_name(settings.name, split, i, len(shards))] for i in range(len(shards))]
         for split, shards in conversion.plan.splits.items()
@@ -240,6 +242,20 @@ def _require_written(folder: OutputFolder | StoreFolder, results: Sequence[Shard
             raise OutputError(
                 f"{folder.path}/{result.file}: expected {result.num_bytes:,} bytes, as a worker wrote, received "
                 f"{sizes.get(result.file, 'no file')}. Have all workers see one folder there, then go on with --resume."
+            )
+
+
+def _require_durable(folder: OutputFolder, results: Sequence[ShardResult], pool: WorkerPool) -> None:
+    """Has workers elsewhere put on the disk what they wrote; where one of them is gone, looks whether all of it is there."""
+    paths = [folder.staging / result.file for result in results]
+    if pool.sync(paths):
+        return
+    for position, digest in pool.run([partial(sha256_of_file, path) for path in paths]):
+        if digest != results[position].sha256:
+            paths[position].unlink(missing_ok=True)
+            raise OutputError(
+                f"{paths[position]}: expected what a worker wrote that is gone now, received other bytes: some had not left its "
+                "memory. Go on with --resume, which writes it again."
             )
 
 

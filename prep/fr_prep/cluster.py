@@ -9,22 +9,22 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from stat import S_ISDIR
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import dask
 from dask.utils import funcname, parse_timedelta
-from distributed import Client, KilledWorker, Worker, get_worker, secede
+from distributed import Client, KilledWorker, Worker, get_worker
 from distributed.comm import get_address_host_port
 from tqdm import tqdm
 
-from fr_prep.errors import WorkerError
-from fr_prep.files import INCOMPLETE_SUFFIX
+from fr_prep.errors import OutputError, WorkerError
+from fr_prep.files import INCOMPLETE_SUFFIX, sync_files, write_error
 from fr_prep.pool import SECONDS_BETWEEN_LOOKS, WorkerPool
 from fr_prep.version import tool_version
 
@@ -56,6 +56,7 @@ class ClusterPool(WorkerPool):
         self._run = secrets.token_hex(8)  # is in the key of each task
         self._numbers = count()
         self._num_threads = 0
+        self._authors: set[str] = set()  # addresses of workers whose results were taken
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -97,11 +98,6 @@ class ClusterPool(WorkerPool):
     def num_processes(self) -> int:
         """None of this machine."""
         return 0
-
-    @property
-    def step_aside(self) -> Callable[[], object]:
-        """Leaves the worker's thread to another task."""
-        return _step_aside
 
     @property
     def _max_pending(self) -> int:
@@ -150,6 +146,16 @@ class ClusterPool(WorkerPool):
             )
             raise WorkerError("\n".join(lines))
 
+    def sync(self, files: Sequence[Path]) -> bool:
+        """Has every worker that wrote, and is still there, wait until the files are on the disk."""
+        with self._loss_reported():
+            present = self._authors & set(self._client.nthreads())
+            answers = self._client.run(_sync_files, files, workers=list(present), on_error="return")
+        for worker, answer in answers.items():
+            if isinstance(answer, str):
+                raise OutputError(f"{worker}: {answer}")
+        return all(worker in answers and answers[worker] is None for worker in self._authors)
+
     def _start(self, task: Callable[[], Result]) -> Future[Result]:
         key = f"{funcname(task)}-{self._run}-{next(self._numbers)}"
         with self._loss_reported():
@@ -168,7 +174,9 @@ class ClusterPool(WorkerPool):
 
     def _result(self, done: Future[Result]) -> Result:
         try:
-            return done.result()
+            worker, result = cast(tuple[str, Result], done.result())
+            self._authors.add(worker)
+            return result
         except CancelledError as error:
             raise self._loss() from error
         except KilledWorker as error:
@@ -238,20 +246,24 @@ def _describe_fault(fault: str | BaseException) -> str:
     return f"fr-toolkit cannot be imported there ({fault})" if isinstance(fault, BaseException) else fault
 
 
-def _run_task(task: Callable[[], Result], version: str) -> Result:
-    """Runs a task on a worker, unless that came later and has another release."""
-    fault = _find_other_release(version)
+def _run_task(task: Callable[[], Result], version: str) -> tuple[str, Result]:
+    """Runs a task on a worker, unless that came later and has another release; gives the worker's address as well."""
+    address, fault = get_worker().address, _find_other_release(version)
     if fault:
-        raise WorkerError(f"{get_worker().address}: {fault}. Install the same release there, or stop that worker.")
-    return task()
+        raise WorkerError(f"{address}: {fault}. Install the same release there, or stop that worker.")
+    return address, task()
 
 
-def _step_aside() -> None:
-    secede()
+def _sync_files(files: Sequence[Path]) -> str | None:
+    """Waits, on a worker, until what it wrote into files is on the disk; says which cannot get there, if so."""
+    try:
+        sync_files(files)
+    except OSError as error:
+        return str(write_error(files[0], error))
+    return None
 
 
 async def _wait_until_ended(run: str, dask_worker: Worker) -> None:
-    """Waits, on a worker, until it executes no task of this run, and none of those that stepped aside."""
-    state = dask_worker.state
-    while any(run in str(task.key) for task in (*state.executing, *state.long_running)):
+    """Waits, on a worker, until it executes no task of this run."""
+    while any(run in str(task.key) for task in dask_worker.state.executing):
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)

@@ -2,13 +2,13 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fr_prep.errors import OutputError
 
-__all__ = ["INCOMPLETE_SUFFIX", "is_folder", "sync", "write_bytes", "write_error", "write_text"]
+__all__ = ["INCOMPLETE_SUFFIX", "is_folder", "sync", "sync_files", "write_bytes", "write_error", "write_text"]
 
 INCOMPLETE_SUFFIX = ".incomplete"
 
@@ -44,6 +44,25 @@ def sync(path: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Waits until files are on the disk. One that cannot get there is removed, to be written again.
+
+    The kernel tells of a failed write once; after that the file looks whole until its pages leave memory.
+
+    Raises:
+        OSError: the first one, when all were tried.
+    """
+    errors = []
+    for path in paths:
+        try:
+            sync(path)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 @contextmanager

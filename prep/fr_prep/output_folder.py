@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from fr_prep.errors import OutputError, ShardError
-from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, write_error, write_text
+from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, sync_files, write_error, write_text
 from fr_prep.manifest import KINDS, MANIFEST_FILE, read_manifest
 
 __all__ = ["PLAN_FILE", "STAGING_FOLDER", "OutputFolder", "require_same"]
@@ -165,7 +165,7 @@ class OutputFolder:
             OutputError: if a file cannot be moved.
         """
         try:
-            self._sync([name for name in names if (self.staging / name).exists()])
+            sync_files([self.staging / name for name in names if (self.staging / name).exists()])
             if not self._is_publishing():
                 self._require_free_places(names)
                 replaced = self.staging / REPLACED_FILE
@@ -182,21 +182,6 @@ class OutputFolder:
             shutil.rmtree(self.staging)
         except OSError as error:
             raise write_error(self.path, error) from error
-
-    def _sync(self, names: Sequence[str]) -> None:
-        """Waits until files are on the disk. One that cannot get there is removed, to be written again.
-
-        The kernel tells of a failed write once; after that the file looks whole until its pages leave memory.
-        """
-        errors = []
-        for name in names:
-            try:
-                sync(self.staging / name)
-            except OSError as error:
-                (self.staging / name).unlink(missing_ok=True)
-                errors.append(error)
-        if errors:
-            raise errors[0]
 
     def _has_ended(self) -> bool:
         """Whether the set in the folder is whole, and of an interrupted run there is nothing left to go on with."""

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -58,11 +58,6 @@ class WorkerPool(ABC):
         return self.num_workers
 
     @property
-    def step_aside(self) -> Callable[[], object] | None:
-        """What a task calls that will only wait from now on, so that another one runs meanwhile; None for processes here."""
-        return None
-
-    @property
     def _max_pending(self) -> int:
         return self.num_workers + 1
 
@@ -76,6 +71,17 @@ class WorkerPool(ABC):
         Raises:
             WorkerError: if a worker does not.
         """
+
+    def sync(self, files: Sequence[Path]) -> bool:
+        """Waits until what workers elsewhere wrote into these files is on the disk; of processes here, who publishes does.
+
+        Returns:
+            False if one that wrote is gone, with whatever had not left its memory.
+
+        Raises:
+            OutputError: if a file cannot get there; it is removed.
+        """
+        return True
 
     @abstractmethod
     def _start(self, task: Callable[[], Result]) -> Future[Result]:

@@ -6,10 +6,9 @@ it is whole.
 
 import hashlib
 import json
-import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -58,24 +57,22 @@ def receipt_path(shard: Path) -> Path:
     return shard.with_name(shard.name + ".json")
 
 
-def write_shard(task: ShardTask, *, before_sync: Callable[[], object] | None = None) -> ShardResult:
+def write_shard(task: ShardTask, *, own_name: bool = False) -> ShardResult:
     """Writes a shard under `<path>.incomplete`, then its receipt, and gives it its name.
 
-    It is on its way to the disk then; who publishes the set waits for that. Until then the receipt's digest says whether the shard
-    is whole, also after a power failure.
+    It is on its way to the disk then; who publishes the set has all writers wait for that. Until then the receipt's digest says
+    whether the shard is whole, also after a power failure.
 
     Args:
         task: the shard.
-        before_sync: given where other machines write there too. Then the file is on the disk before it is reported, since who
-            publishes cannot wait for what another machine holds back; this is called before that is waited for. And letters of its
-            own stand before `.incomplete`, since a worker that was given up for dead may still be writing.
+        own_name: put letters of its own before `.incomplete`, since another writer that was given up for dead may still be writing.
 
     Raises:
         DamagedRecordError: if an image is no JPEG or PNG.
         SourceError: if the source cannot be read or is shorter than it was.
         OutputError: if the shard cannot be written, for instance because the disk is full.
     """
-    own = f".{secrets.token_hex(4)}" if before_sync else ""
+    own = f".{secrets.token_hex(4)}" if own_name else ""
     partial = task.path.with_name(f"{task.path.name}{own}{INCOMPLETE_SUFFIX}")
     try:
         digest, num_bytes, kinds = hashlib.sha256(), 0, Counter[ImageKind]()
@@ -84,10 +81,6 @@ def write_shard(task: ShardTask, *, before_sync: Callable[[], object] | None = N
                 digest.update(block.data)
                 num_bytes += len(block.data)
                 kinds.update(block.image_kinds)
-            if before_sync:
-                out.flush()
-                before_sync()
-                os.fsync(out.fileno())
         result = ShardResult(task.path.name, task.num_records, num_bytes, digest.hexdigest(), kinds)
         receipt_path(task.path).write_text(result.to_json(), encoding="utf-8")
         partial.replace(task.path)

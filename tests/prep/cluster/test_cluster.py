@@ -250,3 +250,38 @@ def test_a_shard_that_a_worker_wrote_to_another_folder_is_missed(make_cluster, m
         cluster.start_worker()
         build(made, tmp_path / "out", cluster.address, resume=True)
     verify_dataset(tmp_path / "out")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_a_worker_wrote_that_is_gone_is_read_again(lost, make_cluster, made, tmp_path, monkeypatch):
+    """As if its machine had lost power with bytes in memory that were on their way to the disk."""
+    sync, shards = ClusterPool.sync, []
+
+    def stop_and_sync(pool, files):
+        shards.extend(files)
+        cluster.start_worker()
+        cluster.stop_worker(cluster.workers[0])
+        if lost:
+            files[-1].write_bytes(files[-1].read_bytes()[:-1] + b"?")
+        return sync(pool, files)
+
+    monkeypatch.setattr(ClusterPool, "sync", stop_and_sync)
+    with make_cluster() as cluster:
+        cluster.start_worker()
+        if lost:
+            with pytest.raises(OutputError, match=r"received other bytes: .* Go on with --resume"):
+                build(made, tmp_path / "out", cluster.address)
+            assert not shards[-1].exists()
+            monkeypatch.undo()
+            build(made, tmp_path / "out", cluster.address, resume=True)
+        else:
+            build(made, tmp_path / "out", cluster.address)
+    assert len(shards) > 1
+    verify_dataset(tmp_path / "out")
+
+
+def test_what_cannot_get_to_the_disk_is_an_error_that_names_the_worker(cluster, tmp_path):
+    with ClusterPool(cluster.address) as pool:
+        pool.submit(partial(pow, 2, 2))()
+        with pytest.raises(OutputError, match=r"tcp://.*missing: cannot be written: No such file"):
+            pool.sync([tmp_path / "missing"])
