@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import ExitStack, contextmanager
@@ -33,6 +34,7 @@ __all__ = ["ClusterPool"]
 Result = TypeVar("Result")
 FileState = tuple[int, int] | None
 _SECONDS_TO_LEAVE = 5
+_SECONDS_BETWEEN_COUNTS = 1  # of workers, which is a question to the scheduler
 _RETRIES = 3
 _NUM_NAMED = 5  # workers that an error names; the others are counted
 _LARGE_TASK = "distributed.admin.large-graph-warning-threshold"  # a task holds where its images lie: megabytes
@@ -56,6 +58,7 @@ class ClusterPool(WorkerPool):
         self._run = secrets.token_hex(8)  # is in the key of each task
         self._numbers = count()
         self._num_threads = 0
+        self._counted = 0.0  # when they were
         self._authors: set[str] = set()  # addresses of workers whose results were taken
         self._stack = ExitStack()
 
@@ -116,8 +119,7 @@ class ClusterPool(WorkerPool):
         self._count_threads()
 
     def _count_threads(self) -> None:
-        if self._client.status != "running":  # while it tries to connect again, it would keep this process waiting
-            raise self._loss()
+        self._counted = time.monotonic()
         with self._loss_reported():
             num_threads = sum(self._client.nthreads().values())
         if self._num_threads and not num_threads:
@@ -168,7 +170,12 @@ class ClusterPool(WorkerPool):
         done: set[Future[Result]] = set()
         while not done:
             done = wait(pending, timeout=SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED).done
-            self._count_threads()
+            if (
+                self._client.status != "running"
+            ):  # while it tries to connect again, a question would keep this process waiting
+                raise self._loss()
+            if time.monotonic() - self._counted > _SECONDS_BETWEEN_COUNTS:
+                self._count_threads()
             meanwhile()
         return done
 
