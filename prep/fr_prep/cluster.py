@@ -170,9 +170,7 @@ class ClusterPool(WorkerPool):
         done: set[Future[Result]] = set()
         while not done:
             done = wait(pending, timeout=SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED).done
-            if (
-                self._client.status != "running"
-            ):  # while it tries to connect again, a question would keep this process waiting
+            if self._client.status != "running":  # it tries to connect again; a question now would wait for that
                 raise self._loss()
             if time.monotonic() - self._counted > _SECONDS_BETWEEN_COUNTS:
                 self._count_threads()
