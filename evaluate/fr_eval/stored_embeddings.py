@@ -21,6 +21,7 @@ __all__ = ["StoredEmbeddings", "load_embeddings"]
 ONE_BIN = "embeddings"  # the array's name where a file is of one bin; a .npy file has that one alone
 MIRRORED = "mirrored"
 
+# What NumPy and zipfile raise on damaged files; an array of an archive is read, and may fail, when it is asked for.
 _FAILURES = (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 

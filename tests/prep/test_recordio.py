@@ -1,11 +1,15 @@
 """Tests of the RecordIO container."""
 
 import io
+import mmap
+import os
 import pickle
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import crc32c
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -243,3 +247,22 @@ def test_the_reason_of_damage_names_neither_file_nor_advice(tmp_path: Path) -> N
     error = pickle.loads(pickle.dumps(caught.value))  # as from a worker process
     assert error.reason == "expected the RecordIO magic 0xced7230a at byte 4, received 0x00000004"
     assert (str(error), error.offset) == (str(caught.value), 4)
+
+
+@pytest.mark.parametrize("num_bytes", [1, 4096, 4097, 3 * 4096 + 5])
+def test_the_crc_of_a_file_goes_over_all_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_bytes: int
+) -> None:
+    monkeypatch.setattr("fr_prep.sources.recordio.DIGEST_BYTES", mmap.PAGESIZE)
+    content = np.random.default_rng(num_bytes).bytes(num_bytes)
+    with RecordFile(make_file(tmp_path / "train.rec", content)) as file:
+        assert file.crc32c() == f"{crc32c.crc32c(content):08x}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells which pages cannot be mapped")
+def test_a_file_that_was_cut_short_before_its_crc_is_an_error(tmp_path: Path) -> None:
+    path = make_file(tmp_path / "train.rec", bytes(20 << 20))
+    with RecordFile(path) as file:
+        os.truncate(path, 9 << 20)
+        with pytest.raises(SourceError, match=r"train\.rec: cannot be read between byte .* cut short meanwhile"):
+            file.crc32c()

@@ -20,6 +20,7 @@ __all__ = ["SUFFIXES", "Origin", "read_embeddings", "read_origin", "write_embedd
 Content = TypeVar("Content")
 
 _METADATA_KEY = b"fr_eval"
+# What NumPy, zipfile and PyArrow raise on damaged files, and the reading of `Origin` on metadata that is not ours.
 _FAILURES = (
     *(ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, NotImplementedError),
     *(zipfile.BadZipFile, zlib.error),

@@ -127,7 +127,11 @@ class RecordFile:
             self._map.madvise(mmap.MADV_DONTNEED)
 
     def crc32c(self) -> str:
-        """Gives the CRC-32C of the file, in hexadecimal: enough to tell versions apart, and ten times as fast as a SHA-256."""
+        """Gives the CRC-32C of the file, in hexadecimal: enough to tell versions apart, and ten times as fast as a SHA-256.
+
+        Raises:
+            SourceError: if a stretch cannot be read, or was cut off meanwhile.
+        """
         crc = 0
         for start in range(0, self.num_bytes, DIGEST_BYTES):
             self._map_pages(start, start + DIGEST_BYTES)
