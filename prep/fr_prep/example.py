@@ -6,11 +6,13 @@ Features, in the order of a deterministic serialisation (keys sorted): `image` (
 A record is `head, image, tail`. What stands around the images of many records is made together with NumPy; images are only copied.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fr_prep.windows import byte_windows
 
 __all__ = ["IMAGE_FEATURE", "INTEGER_FEATURES", "Envelopes", "encode_envelopes", "measure_envelopes"]
 
@@ -47,13 +49,23 @@ class Envelopes:
     head_lengths: NDArray[np.int64]
     tail_lengths: NDArray[np.int64]
 
-    def pieces(self, rows: slice) -> Iterator[memoryview]:
-        """Yields, of consecutive records, the head of the first, tail and head between each two, and the tail of the last."""
-        middles = np.arange(rows.start, rows.stop + 1) * self.gaps.shape[1] + self.middle
-        starts, stops = middles.copy(), middles
-        starts[1:] -= self.tail_lengths[rows]
-        stops[:-1] += self.head_lengths[rows]
-        return map(self.gaps.reshape(-1).data.__getitem__, map(slice, starts.tolist(), stops.tolist()))
+    def lay_into(self, memory: NDArray[np.uint8], bounds: NDArray[np.int64], rows: slice) -> NDArray[np.uint8]:
+        """Lays what stands around the images of consecutive records, and a few bytes more, which the images are to cover.
+
+        A gap is laid as a whole row: where its own tail or head are not the longest, up to 27 bytes of three integers reach into
+        the end of the image in front of it, and up to 20 of five lengths into the start of the one behind it.
+
+        Args:
+            memory: uint8, as many bytes as the records have and at least one row of `gaps` more.
+            bounds: (k + 1,) int64, where each of the k records starts, and where the last one ends; from 0.
+            rows: which records they are.
+
+        Returns:
+            (bounds[-1],) uint8, the part of the memory that holds the records.
+        """
+        windows = byte_windows(memory, self.gaps.shape[1])
+        windows[bounds] = self.gaps[rows.start : rows.stop + 1].view(windows.dtype)[:, 0]
+        return memory[self.middle : self.middle + int(bounds[-1])]
 
 
 def _varint_widths(values: NDArray[np.int64]) -> NDArray[np.int64]:

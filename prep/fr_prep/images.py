@@ -14,6 +14,8 @@ ENCODINGS = ("unknown", "jpeg", "png")
 _MAX_MARKERS = 4096  # a face has about 6; fill bytes count as well
 _START_OF_FRAME = np.array([0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC) for code in range(256)])
 _STANDALONE = np.array([0xD0 <= code <= 0xD8 or code == 0x01 for code in range(256)])
+_MIN_BYTES = 32  # of an image; what is shorter is none
+_JPEG_SIGNATURE = np.frombuffer(b"\xff\xd8\xff", dtype=np.uint8)
 _PNG_SIGNATURE = np.frombuffer(b"\x89PNG\r\n\x1a\n", dtype=np.uint8)
 _PNG_CHANNELS = np.array([1, 0, 3, 3, 2, 0, 4])  # by colour type
 
@@ -59,14 +61,12 @@ def sniff_images(buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: 
         lengths: (n,) int64, bytes of each image.
     """
     images = Images(*(np.zeros(len(starts), dtype=np.int64) for _ in range(4)))
-    long_enough = lengths >= 32
-    candidates = np.flatnonzero(long_enough)
-    magic = buffer[starts[candidates, None] + np.arange(8)]
-    _sniff_png(buffer, starts, candidates[(magic == _PNG_SIGNATURE).all(axis=1)], images)
-    is_jpeg = (magic[:, :3] == (0xFF, 0xD8, 0xFF)).all(axis=1)
-    jpegs = candidates[is_jpeg]
-    alike = _sniff_alike(buffer, starts, lengths, jpegs, images)
-    _sniff_jpeg(buffer, starts, lengths, jpegs[~alike], images)
+    rows = np.flatnonzero(lengths >= _MIN_BYTES)
+    rows = rows[~_sniff_alike(buffer, starts, lengths, rows, images)]
+    if len(rows):
+        magic = buffer[starts[rows, None] + np.arange(8)]
+        _sniff_png(buffer, starts, rows[(magic == _PNG_SIGNATURE).all(axis=1)], images)
+        _sniff_jpeg(buffer, starts, lengths, rows[(magic[:, :3] == _JPEG_SIGNATURE).all(axis=1)], images)
     return images
 
 
@@ -94,7 +94,7 @@ def _sniff_alike(
     rows: NDArray[np.int64],
     images: Images,
 ) -> NDArray[np.bool_]:
-    """Serves the JPEG images whose markers and start-of-frame are byte for byte those of the first one, at the same places.
+    """Serves the images whose markers and start-of-frame are byte for byte those of the first one, if that is a JPEG.
 
     In most sets all were written by one encoder; comparing a few bytes of each is then all that there is to do.
 
@@ -105,7 +105,7 @@ def _sniff_alike(
     if len(rows):
         start, length = int(starts[rows[0]]), int(lengths[rows[0]])
         first = buffer[start : start + min(length, 1 << 12)].tobytes()
-        path = _marker_path(first)
+        path = _marker_path(first) if first.startswith(_JPEG_SIGNATURE.tobytes()) else []
         if path:
             long_enough = lengths[rows] > path[-1]
             headers = buffer[starts[rows[long_enough], None] + np.array(path)]

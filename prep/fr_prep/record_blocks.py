@@ -1,6 +1,6 @@
 """The bytes of a shard, a block at a time: for each record its frame, Example head, image, Example tail and CRC."""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +16,7 @@ from fr_prep.images import UNKNOWN, ImageKind, sniff_images
 from fr_prep.shard_task import ShardTask
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.tfrecord import FOOTER_BYTES, HEADER_BYTES, mask_crcs, record_headers
+from fr_prep.windows import byte_windows
 
 __all__ = ["Block", "RecordBlocks"]
 
@@ -74,30 +75,30 @@ class RecordBlocks:
         bounds = [0, *cuts.tolist(), self._task.num_records]
         memory = np.empty(0, dtype=np.uint8)
         for first, past_last in pairwise(bounds):
-            num_bytes = int(self._ends[past_last - 1] - self._starts[first])
+            num_bytes = int(self._ends[past_last - 1] - self._starts[first]) + self._envelopes.gaps.shape[1]
             if len(memory) < num_bytes:
                 memory = np.empty(num_bytes, dtype=np.uint8)
-            yield self._fill(slice(first, past_last), memory[:num_bytes])
+            yield self._fill(slice(first, past_last), memory)
 
     def _fill(self, rows: slice, memory: NDArray[np.uint8]) -> Block:
-        base = self._starts[rows.start]
-        starts, ends = self._starts[rows] - base, self._ends[rows] - base
-        image_starts = starts + self._envelopes.head_lengths[rows]
-        image_ends = ends - self._envelopes.tail_lengths[rows]
-        view = memory.data
-        gaps = map(slice, [0, *image_ends.tolist()], [*image_starts.tolist(), len(memory)])
-        deque(map(view.__setitem__, gaps, self._envelopes.pieces(rows)), maxlen=0)  # no Python in the loop
-        part = view.__getitem__
+        bounds = np.append(self._starts[rows], self._ends[rows.stop - 1]) - self._starts[rows.start]
+        data = self._envelopes.lay_into(memory, bounds, rows)
+        starts, ends = bounds[:-1], bounds[1:]
+        image_starts, image_ends = (
+            starts + self._envelopes.head_lengths[rows],
+            ends - self._envelopes.tail_lengths[rows],
+        )
+        part = data.data.__getitem__  # no Python in the loops
         self._reader.read_into(list(map(part, map(slice, image_starts.tolist(), image_ends.tolist()))), rows.start)
-        data = map(part, map(slice, (starts + HEADER_BYTES).tolist(), (ends - FOOTER_BYTES).tolist()))
-        crcs = np.fromiter(map(crc32c.crc32c, data), dtype=np.uint32, count=len(starts))
-        footers = mask_crcs(crcs).astype("<u4").view(np.uint8).reshape(-1, FOOTER_BYTES)
-        memory[(ends - FOOTER_BYTES)[:, None] + np.arange(FOOTER_BYTES)] = footers
-        images = sniff_images(memory, image_starts, image_ends - image_starts)
+        payloads = map(part, map(slice, (starts + HEADER_BYTES).tolist(), (ends - FOOTER_BYTES).tolist()))
+        crcs = np.fromiter(map(crc32c.crc32c, payloads), dtype=np.uint32, count=len(starts))
+        footers = byte_windows(data, FOOTER_BYTES)
+        footers[ends - FOOTER_BYTES] = mask_crcs(crcs).astype("<u4").view(footers.dtype)
+        images = sniff_images(data, image_starts, image_ends - image_starts)
         if (images.encodings == UNKNOWN).any():
             row = int(np.argmax(images.encodings == UNKNOWN))
-            self._raise_unknown(rows.start + row, memory[image_starts[row] : image_ends[row]].tobytes())
-        return Block(data=view, image_kinds=images.tally())
+            self._raise_unknown(rows.start + row, data[image_starts[row] : image_ends[row]].tobytes())
+        return Block(data=data.data, image_kinds=images.tally())
 
     def _raise_unknown(self, row: int, image: bytes) -> NoReturn:
         task = self._task

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fr_prep.errors import DamagedRecordError, OutputError, SourceError
+from fr_prep.example import INTEGER_FEATURES
 from fr_prep.images import ImageKind
 from fr_prep.shard_task import ShardTask
 from fr_prep.shards import ShardResult, receipt_path, write_shard
@@ -41,22 +42,45 @@ def test_a_small_shard_is_golden(make_set, tmp_path):
 GOLDEN_SHARD = (4, 1654, "ec3a3d3ce3af46dd45752f5fc072a4d7d7aec50c0f3ec98f3ba5fb5c09d50273")
 
 
-def test_a_shard_is_what_tensorflow_writes(make_set, tmp_path):
+def jpeg_header_and_zeros(num_zeros):
+    return b"\xff\xd8\xff\xc0\0\x0b\x08\0\x10\0\x10\x01" + bytes(num_zeros)
+
+
+def write_with_tensorflow(path, images, integers):
     import tensorflow as tf
 
-    made = make_set(
-        tmp_path / "set", images=lambda key: b"\xff\xd8\xff\xc0\0\x0b\x08\0\x10\0\x10\x01" + bytes(50 * key)
-    )
-    task = make_task(tmp_path / "set", tmp_path / "shard")
-    write_shard(task)
-    with tf.io.TFRecordWriter(str(tmp_path / "expected")) as writer:
-        for record in made.records:
-            integers = {"label": record.label, "source_key": record.key, "source_label": record.label * 10 - 7}
-            features = {"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[record.image]))}
-            for name, value in integers.items():
-                features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for row, image in enumerate(images):
+            features = {"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))}
+            for name, values in integers.items():
+                features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=[int(values[row])]))
             example = tf.train.Example(features=tf.train.Features(feature=features))
             writer.write(example.SerializeToString(deterministic=True))
+
+
+def test_a_shard_is_what_tensorflow_writes(make_set, tmp_path):
+    made = make_set(tmp_path / "set", images=lambda key: jpeg_header_and_zeros(50 * key))
+    task = make_task(tmp_path / "set", tmp_path / "shard")
+    write_shard(task)
+    write_with_tensorflow(tmp_path / "expected", [record.image for record in made.records], task.integers)
+    assert (tmp_path / "shard").read_bytes() == (tmp_path / "expected").read_bytes()
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 21], ids=["one record a block", "one block"])
+def test_the_smallest_images_stand_between_numbers_and_lengths_of_every_width(
+    make_set, tmp_path, monkeypatch, block_bytes
+):
+    # What stands around an image is laid over a little of it first; 32 bytes are the fewest that an image may have.
+    sizes = (32, 1 << 7, 32, 1 << 14, 32, 1 << 21, 32, 32)
+    made = make_set(
+        tmp_path / "set", num_classes=len(sizes), images=lambda key: jpeg_header_and_zeros(sizes[key % len(sizes)] - 12)
+    )
+    row = np.arange(len(made.records))
+    numbers = np.array([-1, 0, 1 << 62, 1, 1 << 14, 5, -(1 << 63), 127, 3])
+    integers = {name: numbers[row * (place + 2) % len(numbers)] for place, name in enumerate(INTEGER_FEATURES)}
+    monkeypatch.setattr("fr_prep.record_blocks.BLOCK_BYTES", block_bytes)
+    write_shard(make_task(tmp_path / "set", tmp_path / "shard", **integers))
+    write_with_tensorflow(tmp_path / "expected", [record.image for record in made.records], integers)
     assert (tmp_path / "shard").read_bytes() == (tmp_path / "expected").read_bytes()
 
 
