@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fr_prep.example import IMAGE_FEATURE, INTEGER_FEATURES
+from fr_prep.windows import byte_windows
 
 __all__ = ["Examples", "Face", "Features", "parse_example", "parse_features", "read_examples"]
 
@@ -57,7 +58,7 @@ def read_examples(
     positions, canonical = starts, np.ones(len(starts), dtype=np.bool_)
     image_lengths, limits = np.zeros(len(starts), dtype=np.int64), []
     for tag in _IMAGE_TAGS:
-        canonical &= (_take(data, positions, len(tag)) == np.frombuffer(tag, dtype=np.uint8)).all(axis=1)
+        canonical &= _take(data, positions, len(tag)) == np.void(tag)
         image_lengths, widths = _read_varints(data, positions + len(tag))
         positions = positions + len(tag) + widths
         limits.append(positions + image_lengths)
@@ -70,9 +71,10 @@ def read_examples(
     for name in names:
         around = _around_integer(name)
         integers[name], widths = _read_varints(data, positions + len(around))
-        window = _take(data, positions, len(around))
-        window[:, [1, -5, -3, -1]] -= widths[:, None].astype(np.uint8)  # the nested lengths, all of which are short
-        canonical &= (window == around).all(axis=1) & (widths <= _MAX_VARINT_BYTES)
+        found = _take(data, positions, len(around))
+        columns = found.view(np.uint8).reshape(len(found), len(around))
+        columns[:, [1, -5, -3, -1]] -= widths[:, None].astype(np.uint8)  # the nested lengths, all of which are short
+        canonical &= (found == np.void(around)) & (widths <= _MAX_VARINT_BYTES)
         positions = positions + len(around) + widths
     canonical &= positions == ends
     examples = Examples(image_starts, image_lengths, integers, {})
@@ -81,16 +83,16 @@ def read_examples(
     return examples
 
 
-def _around_integer(name: str) -> NDArray[np.uint8]:
+def _around_integer(name: str) -> bytes:
     """What stands in front of an integer that takes 0 bytes: `0a entry 0a length name 12 Feature 1a Int64List 0a length`."""
     text = name.encode()
-    front = bytes([0x0A, len(text) + 8, 0x0A, len(text), *text, 0x12, 4, 0x1A, 2, 0x0A, 0])
-    return np.frombuffer(front, dtype=np.uint8)
+    return bytes([0x0A, len(text) + 8, 0x0A, len(text), *text, 0x12, 4, 0x1A, 2, 0x0A, 0])
 
 
-def _take(data: NDArray[np.uint8], positions: NDArray[np.int64], num_bytes: int) -> NDArray[np.uint8]:
-    """(n, num_bytes) uint8: the bytes at each position. A position outside, which damage may name, gives any bytes."""
-    return data.take(positions[:, None] + np.arange(num_bytes), mode="clip")
+def _take(data: NDArray[np.uint8], positions: NDArray[np.int64], num_bytes: int) -> NDArray[np.void]:
+    """(n,) items of `num_bytes` bytes: those at each position. One outside, which damage may name, gives any bytes."""
+    windows = byte_windows(data if len(data) >= num_bytes else np.pad(data, (0, num_bytes)), num_bytes)
+    return windows[np.clip(positions, 0, len(windows) - 1)]
 
 
 def _read_varints(data: NDArray[np.uint8], positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

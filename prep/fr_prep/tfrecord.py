@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fr_prep.errors import ShardError
+from fr_prep.windows import byte_windows
 
 __all__ = [
     "FOOTER_BYTES",
@@ -115,12 +116,13 @@ def find_frames(data: NDArray[np.uint8]) -> Frames:
         edges.pop()
     bounds = np.array(edges, dtype=np.int64)
     starts, ends = bounds[:-1] + HEADER_BYTES, bounds[1:] - FOOTER_BYTES
-    wrong = (record_headers(ends - starts) != _take(data, bounds[:-1], HEADER_BYTES)).any(axis=1)
+    headers = byte_windows(data, HEADER_BYTES)
+    wrong = record_headers(ends - starts).view(headers.dtype)[:, 0] != headers[bounds[:-1]]
     if wrong.any():
         starts, ends = starts[: int(np.argmax(wrong))], ends[: int(np.argmax(wrong))]
     payloads = map(view.__getitem__, map(slice, starts.tolist(), ends.tolist()))
     crcs = mask_crcs(np.fromiter(map(crc32c.crc32c, payloads), dtype=np.uint32, count=len(starts)))
-    sound = crcs == _take(data, ends, FOOTER_BYTES).view("<u4")[:, 0]
+    sound = crcs == byte_windows(data, FOOTER_BYTES)[ends].view("<u4")
     return Frames(starts, ends, sound, edges[len(starts)])
 
 
@@ -145,12 +147,6 @@ def find_header(data: NDArray[np.uint8], position: int) -> int | None:
         if found.any():
             return first + int(places[np.argmax(found)])
     return None
-
-
-def _take(data: NDArray[np.uint8], positions: NDArray[np.int64], num_bytes: int) -> NDArray[np.uint8]:
-    """(n, num_bytes) uint8: the bytes at each position."""
-    taken: NDArray[np.uint8] = data[positions[:, None] + np.arange(num_bytes)]
-    return taken
 
 
 def iterate_records(shard: memoryview, *, name: str) -> Iterator[tuple[int, memoryview]]:
