@@ -22,7 +22,7 @@ from fr_prep.tfrecord import (
 
 __all__ = ["Block", "Damage", "FrameReader"]
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 8 << 20
 MAX_RECORD_BYTES = 1 << 30  # a face takes some thousand; so one header cannot ask for all memory
 
 

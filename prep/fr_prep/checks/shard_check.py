@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fr_prep.checks.decoding import decode_image
 from fr_prep.checks.frame_reader import Block, FrameReader
 from fr_prep.checks.problems import Problem, unreadable
 from fr_prep.errors import SourceError
@@ -152,6 +151,8 @@ class _Scan:
         self._blocks.append(records)
 
     def _decode(self, block: Block, records: NDArray[np.void], kinds: frozenset[ImageKind]) -> None:
+        from fr_prep.checks.decoding import decode_image  # noqa: PLC0415  only this needs Pillow
+
         starts = records["image_offset"] - block.offset
         for record, start, end in zip(
             records, starts.tolist(), (starts + records["image_length"]).tolist(), strict=True

@@ -10,7 +10,6 @@ from typing import NoReturn, Self
 import numpy as np
 
 from fr_prep.errors import SourceError
-from fr_prep.pictures import encode_file
 from fr_prep.sources.image_records import join_image
 from fr_prep.sources.image_set import ENCODED, THROUGH_MXNET, ImagePlaces
 from fr_prep.sources.mxnet_reader import MxnetRecordFile
@@ -106,6 +105,8 @@ class ImageReader:
     def _read_split(self, target: memoryview, row: int) -> None:
         number = int(self._places.file_numbers[row])
         if self._places.image_offsets[row] == ENCODED:
+            from fr_prep.pictures import encode_file  # noqa: PLC0415  only this needs Pillow
+
             image = encode_file(self._places.path(row))
         elif self._places.image_offsets[row] == THROUGH_MXNET:
             if number not in self._mxnet_files:
