@@ -53,7 +53,8 @@ class Envelopes:
         """Lays what stands around the images of consecutive records, and a few bytes more, which the images are to cover.
 
         A gap is laid as a whole row: where its own tail or head are not the longest, up to 27 bytes of three integers reach into
-        the end of the image in front of it, and up to 20 of five lengths into the start of the one behind it.
+        the end of the image in front of it, and up to 20 of five lengths into the start of the one behind it. An image has at
+        least 32 bytes: where one has fewer, what stands around it is damaged, and nothing else.
 
         Args:
             memory: uint8, as many bytes as the records have and at least one row of `gaps` more.

@@ -84,10 +84,8 @@ class RecordBlocks:
         bounds = np.append(self._starts[rows], self._ends[rows.stop - 1]) - self._starts[rows.start]
         data = self._envelopes.lay_into(memory, bounds, rows)
         starts, ends = bounds[:-1], bounds[1:]
-        image_starts, image_ends = (
-            starts + self._envelopes.head_lengths[rows],
-            ends - self._envelopes.tail_lengths[rows],
-        )
+        image_starts = starts + self._envelopes.head_lengths[rows]
+        image_ends = ends - self._envelopes.tail_lengths[rows]
         part = data.data.__getitem__  # no Python in the loops
         self._reader.read_into(list(map(part, map(slice, image_starts.tolist(), image_ends.tolist()))), rows.start)
         payloads = map(part, map(slice, (starts + HEADER_BYTES).tolist(), (ends - FOOTER_BYTES).tolist()))
