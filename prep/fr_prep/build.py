@@ -154,8 +154,8 @@ def build_dataset(source: ImageSource, out: Path | Store, *, settings: BuildSett
         write = _shard_writer(out, pool)
         results, record_table = _write_shards(conversion, folder, pool, write, settings)
         verification_bin = _write_verification_bin(conversion, folder.staging, settings.name)
-        source_files = wait_for_digests()
         try:
+            source_files = wait_for_digests()
             require_unchanged(source, before)
         except SourceError:
             folder.discard()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -230,7 +231,21 @@ def test_a_damaged_source_is_found_and_nothing_appears_under_a_final_name(shards
     shard.write_bytes(content)
     with pytest.raises(SourceError, match="00001-of-00003: expected SHA-256"):
         rewrite(shards, tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"conversion.incomplete"}
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_made_of_damaged_bytes_does_not_outlive_the_repair(shards, digest_files, tmp_path):
+    rewrite(shards, tmp_path / "expected")
+    shard = next(shards.glob("*-00001-of-*"))
+    sound, times = shard.read_bytes(), (shard.stat().st_atime_ns, shard.stat().st_mtime_ns)
+    for content in (sound[:-30] + bytes([sound[-30] ^ 1]) + sound[-29:], sound):
+        shard.write_bytes(content)
+        os.utime(shard, ns=times)  # as where a disk damages it, and `cp -a` repairs it
+        if content != sound:
+            with pytest.raises(SourceError, match="expected SHA-256"):
+                rewrite(shards, tmp_path / "out")
+    rewrite(shards, tmp_path / "out", resume=True)
+    assert digest_files(tmp_path / "out") == digest_files(tmp_path / "expected")
 
 
 def test_an_interrupted_rewrite_goes_on_and_refuses_another_overlay_or_split(

@@ -120,6 +120,32 @@ def test_distances_of_0_bits_leave_only_what_is_the_same(shards):
 
 
 # In the set of the shards, keys are 1-3 (picture 1), 4-6 (pictures 2, 3, 4), 7-9 (2, 3, 5), 10-11 (6, 7).
+def test_images_of_a_validation_split_may_be_in_a_bin(make_set, drawn_image, tmp_path):
+    make_set(tmp_path / "set", num_classes=12, images_per_class=3, images=drawn_image)
+    plan = PlanSettings(num_shards=2, validation_fraction=0.5, split_by="identity", verification_pairs=20)
+    build_dataset(RecordSetSource(tmp_path / "set"), tmp_path / "shards", settings=BuildSettings(plan=plan, quiet=True))
+    found = survey(tmp_path / "shards", bins=(tmp_path / "shards" / "faces-validation.bin",))
+    (overlap,) = describe_survey(found)["overlaps"]
+    assert (overlap["num_images_compared"], overlap["num_images_exact"], overlap["classes"]) == (18, 0, [])
+    assert choose_drops(found, CleaningSettings()).num_images_left == 36
+
+
+def test_of_the_same_image_in_both_splits_the_one_that_is_trained_on_counts(make_set, drawn_image, tmp_path):
+    # Six pictures, each both images of two of the 12 people; a seed by which people of both splits have each picture.
+    make_set(tmp_path / "set", num_classes=12, images_per_class=2, images=lambda key: drawn_image((key + 1) // 2 % 6))
+    plan = PlanSettings(num_shards=1, validation_fraction=0.5, split_by="identity", seed=2)
+    build_dataset(RecordSetSource(tmp_path / "set"), tmp_path / "shards", settings=BuildSettings(plan=plan, quiet=True))
+    classed = read_classed_images(tmp_path / "shards")
+    write_bin(tmp_path / "all.bin", [drawn_image(number) for number in range(6)], [True, False, True])
+    found = survey(tmp_path / "shards", bins=(tmp_path / "all.bin",))
+    (overlap,) = describe_survey(found)["overlaps"]
+    assert overlap["num_images_exact"] == classed.trained.sum() == 12
+    assert overlap["classes"] == np.unique(classed.labels[classed.trained]).tolist()
+    rows = [row for row in list_findings(found) if row[0] == "in bin"]
+    assert {row[3] for row in rows} <= set(overlap["classes"])
+    assert choose_drops(found, CleaningSettings(within="all", across="all")).num_images_left == 12
+
+
 @pytest.mark.parametrize(
     ("choices", "classes", "keys"),
     [

@@ -139,6 +139,25 @@ def test_it_is_left_out_where_people_in_it_may_be_trained_on_and_that_is_said(ma
     assert "faces-validation.bin is left out: people in it may be trained on now." in content["warnings"]
 
 
+@pytest.mark.parametrize("split", ["keep", "train"])
+@pytest.mark.parametrize("change", ["0", "drop", "6"], ids=["moved to train", "dropped", "a new class"])
+def test_it_is_left_out_where_an_overlay_changes_images_it_was_drawn_from(made, tmp_path, split, change):
+    manifest = build(made, tmp_path / "out")
+    first = manifest.content["splits"]["validation"]["first_class"]
+    (tmp_path / "labels.csv").write_text(f"class,new_class\n{first},{change}\n")
+    content = convert(RewrittenSource(tmp_path / "out", tmp_path / "labels.csv", split), tmp_path / "again").content
+    assert "verification_bin" not in content
+    assert not (tmp_path / "again" / "faces-validation.bin").exists()
+    assert any("faces-validation.bin is left out: the overlay moves or drops" in text for text in content["warnings"])
+
+
+def test_it_goes_along_with_an_overlay_on_other_images(made, tmp_path):
+    entry = build(made, tmp_path / "out").content["verification_bin"]
+    (tmp_path / "labels.csv").write_text("class,new_class\n0,1\n")
+    source = RewrittenSource(tmp_path / "out", tmp_path / "labels.csv")
+    assert convert(source, tmp_path / "again").content["verification_bin"] == entry
+
+
 def test_a_new_one_takes_its_place(made, tmp_path):
     entry = build(made, tmp_path / "out").content["verification_bin"]
     content = build_dataset(

@@ -31,7 +31,8 @@ def rewrite(source: Path, out: "Path | Store", overlay: Path | None, split: Any,
     class of the set, or a record, to the number of another class, to a new number, or drops it (`drop`, or nothing). The manifest
     counts what was moved and dropped. To try an overlay without rewriting, use `fr-train --overlay`.
 
-    A verification bin of the set goes along, unless --split lets people in it be trained on.
+    A verification bin of the set goes along, unless --split lets people in it be trained on, or the overlay moves or drops images
+    of the validation split, which it was drawn from.
     """
     from fr_prep.sources.rewritten import RewrittenSource
 

@@ -160,8 +160,8 @@ def export_class_folders(
         if not tree.is_complete():
             with tree.syncing():
                 num_tasks = _write_images(plan, tree, pool, settings)
-            wait_for_digests()
             try:
+                wait_for_digests()
                 require_unchanged(source, before)
             except SourceError:
                 tree.discard()

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fr_prep.errors import SourceError
 from fr_prep.overlay import DROP, read_overlay, relabel
 from fr_prep.pool import WorkerPool
 from fr_prep.sources.image_set import ImageSet
 from fr_prep.sources.labelled_shards import (
+    LabelledShards,
     Split,
     choose_split,
     new_class_name,
@@ -50,7 +52,7 @@ class RewrittenSource:
         return ShardFolderSource(self.path).start_digests(pool)
 
     def read(self) -> ImageSet:
-        """Reads the set and sets its labels right. Its verification bin goes along, where no split puts people in it into training.
+        """Reads the set and sets its labels right. Its verification bin goes along where it stays true, and its people unseen.
 
         An image that moves gets the target's source label, so that class index and records agree. A new class gets a source
         label above all that the set has, in the order of the numbers in the overlay.
@@ -76,7 +78,7 @@ class RewrittenSource:
                 "num_moved": int(changed.sum()) - num_dropped,
                 "num_dropped": num_dropped,
             }
-        rows = np.flatnonzero(taken & (numbers != DROP))
+        relabelled, rows = numbers, np.flatnonzero(taken & (numbers != DROP))
         if not len(rows):
             raise SourceError(f"{self.overlay}: drops all images of {self.path}.")
         if validation is not None:
@@ -85,8 +87,8 @@ class RewrittenSource:
         is_new = numbers >= num_classes
         labels = np.where(is_new, numbers - num_classes + first_new, shards.source_labels[np.where(is_new, 0, numbers)])
         bin_ = shards.manifest.content.get("verification_bin")
-        if bin_ and self.split not in ("keep", "train"):
-            warnings.append(f"{bin_['file']} is left out: people in it may be trained on now.")
+        if bin_ and (reason := self._bin_fault(shards, relabelled)):
+            warnings.append(f"{bin_['file']} is left out: {reason}.")
             bin_ = None
         new_names = {label: new_class_name(label) for label in np.unique(labels[is_new]).tolist()}
         return replace(
@@ -100,3 +102,12 @@ class RewrittenSource:
             origin=origin,
             warnings=warnings,
         )
+
+    def _bin_fault(self, shards: LabelledShards, numbers: NDArray[np.int64]) -> str:
+        """Says why the bin of the validation split cannot go along, or "" if it can."""
+        if self.split not in ("keep", "train"):
+            return "people in it may be trained on now"
+        num_changed = int((numbers != shards.labels)[shards.in_validation].sum())
+        if num_changed:
+            return f"the overlay moves or drops {num_changed:,} images of the validation split, which it was drawn from"
+        return ""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fr_prep.labels import index_classes
-from fr_prep.record_table import read_record_table
 from fr_prep.sources.image_set import ImageSet
+from fr_prep.sources.labelled_shards import read_labelled_shards
 from fr_prep.sources.open_source import open_source
-from fr_prep.sources.shard_folder import ShardFolderSource, read_class_index
+from fr_prep.sources.shard_folder import ShardFolderSource
 
 __all__ = ["CLASS_COLUMNS", "ClassedImages", "list_classes", "read_classed_images", "summarise_classes"]
 
@@ -29,6 +29,7 @@ class ClassedImages:
         images: the source's index.
         is_shards: whether the source is a folder of shards, to which a label overlay applies.
         labels: (n,) int64, the dense class of each image: that of `classes.csv`, or the one that a conversion of all would give.
+        trained: (n,) bool, the images that training uses: all but those of a validation split.
         source_labels: (C,) int64, the source's label of each class.
         names: the name of each class, C of them.
         counts: (C,) int64, images of each class.
@@ -37,6 +38,7 @@ class ClassedImages:
     images: ImageSet
     is_shards: bool
     labels: NDArray[np.int64]
+    trained: NDArray[np.bool_]
     source_labels: NDArray[np.int64]
     names: list[str]
     counts: NDArray[np.int64]
@@ -59,21 +61,27 @@ def read_classed_images(path: Path) -> ClassedImages:
         SourceError: if it cannot be used.
     """
     source = open_source(path)
+    if isinstance(source, ShardFolderSource):
+        shards = read_labelled_shards(path)
+        return ClassedImages(
+            images=shards.images,
+            is_shards=True,
+            labels=shards.labels,
+            trained=~shards.in_validation,
+            source_labels=shards.source_labels,
+            names=shards.names,
+            counts=np.bincount(shards.labels, minlength=len(shards.names)),
+        )
     images = source.read()
-    is_shards = isinstance(source, ShardFolderSource)
-    if is_shards:
-        labels = read_record_table(path, len(images.keys))["label"].astype(np.int64)
-        source_labels = read_class_index(path)["source_label"].to_numpy(dtype=np.int64)
-    else:
-        index, labels = index_classes(images.labels)
-        source_labels = index.source_labels
+    index, labels = index_classes(images.labels)
     return ClassedImages(
         images=images,
-        is_shards=is_shards,
+        is_shards=False,
         labels=labels,
-        source_labels=source_labels,
-        names=[images.class_names.get(label, str(label)) for label in source_labels.tolist()],
-        counts=np.bincount(labels, minlength=len(source_labels)),
+        trained=np.ones(len(labels), dtype=np.bool_),
+        source_labels=index.source_labels,
+        names=[images.class_names.get(label, str(label)) for label in index.source_labels.tolist()],
+        counts=np.bincount(labels),
     )
 
 

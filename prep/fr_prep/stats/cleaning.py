@@ -66,7 +66,7 @@ def choose_drops(survey: Survey, settings: CleaningSettings) -> Cleaning:
     in_bin = np.zeros(len(contents), dtype=np.bool_)
     for overlap in survey.overlaps:
         in_bin[contents.of_row[overlap.pairs.first]] = True
-    in_bin_rows = in_bin[contents.of_row]
+    in_bin_rows = in_bin[contents.of_row] & classed.trained
     if settings.across == "none":
         reasons[_find_shared(survey)] = 1
     if settings.overlap == "images":

@@ -41,6 +41,17 @@ class Groups:
         """(g,) bool, the groups of several images of one class."""
         return (self.num_images > 1) & ~self.across
 
+    def first_rows_among(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Gives, of each group that has a chosen image, the one of them that has the lowest source key.
+
+        Args:
+            chosen: (n,) bool, which images.
+        """
+        rows = self.order[chosen[self.order]]
+        _, firsts = np.unique(self.of_row[rows], return_index=True)
+        first_rows: NDArray[np.int64] = rows[firsts]
+        return first_rows
+
     def are_across(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Says which pairs of groups, (k,) and (k,) int64, are in several classes together: (k,) bool."""
         lowest = np.minimum(self.lowest_class[first], self.lowest_class[second])

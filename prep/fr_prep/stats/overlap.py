@@ -49,7 +49,7 @@ def find_overlap(
 
     Args:
         path: the bin.
-        contents: fingerprints of the different images of the set.
+        contents: fingerprints of the different images of the set, or of those that are trained on.
         rows: (c,) int64, the row of each of those in the set.
         closeness: how many bits may differ.
         pool: the workers.

@@ -93,15 +93,18 @@ def _describe_overlap(survey: Survey, overlap: Overlap) -> dict[str, Any]:
     exact, near = (np.unique(contents.of_row[pairs.first[part]]) for part in (overlap.exact, ~overlap.exact))
     shared = np.zeros(len(contents), dtype=np.bool_)
     shared[np.append(exact, near)] = True
+    trained = survey.classed.trained
+    num_images = np.bincount(contents.of_row[trained], minlength=len(contents))
     return {
         "bin": str(overlap.path),
         "sha256": overlap.sha256,
         "num_bin_images": overlap.num_entries,
         "num_bin_images_shared": len(np.unique(pairs.second)),
         "num_bin_images_undecodable": len(overlap.problems),
-        "num_images_exact": int(contents.num_images[exact].sum()),
-        "num_images_near": int(contents.num_images[np.setdiff1d(near, exact)].sum()),
-        "classes": np.unique(survey.classed.labels[shared[contents.of_row]]).tolist(),
+        "num_images_compared": int(trained.sum()),
+        "num_images_exact": int(num_images[exact].sum()),
+        "num_images_near": int(num_images[np.setdiff1d(near, exact)].sum()),
+        "classes": np.unique(survey.classed.labels[shared[contents.of_row] & trained]).tolist(),
     }
 
 

@@ -23,7 +23,7 @@ class SurveySettings:
     Attributes:
         near_duplicates: look for images of a set that are nearly the same picture.
         closeness: how many bits of their perceptual hashes may differ.
-        bins: verification bins that the set should share nothing with.
+        bins: verification bins that what is trained on should share nothing with.
         num_workers: processes; they change nothing in the result.
         scheduler: address of a Dask scheduler whose workers do it instead.
         quiet: no progress bars.
@@ -52,7 +52,7 @@ class Survey:
         contents: images with the same bytes.
         pictures: images with the same perceptual hashes, or the same bytes; as `contents` if near-duplicates were not looked for.
         near: pairs of rows that are nearly the same, each the first of its content; None if they were not looked for.
-        overlaps: what the set shares with each bin; pairs of a row, the first of its content, and an entry.
+        overlaps: what is trained on and in a bin, for each bin; pairs of a row, the first such of its content, and an entry.
         problems: row of each image that cannot be decoded → why; empty if none was decoded.
     """
 
@@ -66,7 +66,7 @@ class Survey:
 
 
 def survey_images(classed: ClassedImages, settings: SurveySettings) -> Survey:
-    """Reads all images of a set once, and finds duplicates, near-duplicates, and what verification bins share with it.
+    """Reads all images of a set once, and finds duplicates, near-duplicates, and what verification bins share with training.
 
     Raises:
         SourceError: if images or a bin cannot be read, or there are too many near-duplicates to tell.
@@ -88,7 +88,7 @@ def survey_images(classed: ClassedImages, settings: SurveySettings) -> Survey:
             pictures = group_images(images.picture_words(), labels=labels, keys=keys)
             close = find_close_pairs(images.take(pictures.first_rows), closeness=closeness, pool=pool, quiet=quiet)
             near = _join_pairs(contents, pictures, close)
-        rows = contents.first_rows
+        rows = contents.first_rows_among(classed.trained)
         distinct = images.take(rows)
         overlaps = [
             find_overlap(path, distinct, rows=rows, closeness=closeness, pool=pool, quiet=quiet)

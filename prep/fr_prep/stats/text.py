@@ -18,7 +18,7 @@ def text_lines(found: Mapping[str, Any]) -> Iterator[str]:
     """
     yield f"{found['path']}: {found['dialect']}"
     facts = [*_count_facts(found), *(_survey_facts(found) if "exact_duplicates" in found else ())]
-    yield from (f"  {name:<20}{text}" for name, text in facts)
+    yield from (f"  {name:<19} {text}" for name, text in facts)
     if "exact_duplicates" in found:
         across = [(found[kind] or {}).get("across_classes", {}) for kind in ("exact_duplicates", "near_duplicates")]
         num_wrong = across[0]["num_groups"] + across[1].get("num_pairs", 0)
@@ -58,6 +58,8 @@ def _survey_facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"{overlap['num_images_exact']:,} images exactly, {overlap['num_images_near']:,} nearly, "
             f"of {len(overlap['classes']):,} classes"
         )
+        if overlap["num_images_compared"] < found["num_images"]:
+            text += f", among {overlap['num_images_compared']:,} images that are trained on"
         if overlap["num_bin_images_undecodable"]:
             text += f"; {overlap['num_bin_images_undecodable']:,} images of the bin cannot be decoded"
         yield f"in {Path(overlap['bin']).name}", text
