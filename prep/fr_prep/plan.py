@@ -55,15 +55,14 @@ class PlanSettings:
             raise ValueError(f"expected a validation fraction in [0, 1), received {self.validation_fraction}")
         if self.split_by not in ("image", "identity"):
             raise ValueError(f"expected a split by image or by identity, received {self.split_by!r}")
+        if self.split_by == "identity" and not self.validation_fraction:
+            raise ValueError("expected a validation fraction with a split by identity, received none")
         if self.min_images < 1:
             raise ValueError(f"expected at least 1 image a class, received {self.min_images}")
         if self.verification_pairs < 0 or self.verification_pairs % 20:
             raise ValueError(f"expected a multiple of 20 verification pairs, received {self.verification_pairs}")
-        if self.verification_pairs and (self.split_by != "identity" or not self.validation_fraction):
-            raise ValueError(
-                "expected verification pairs with a split by identity and a validation fraction, received "
-                f"{self.validation_fraction} by {self.split_by}"
-            )
+        if self.verification_pairs and self.split_by != "identity":
+            raise ValueError(f"expected verification pairs with a split by identity, received one by {self.split_by}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +271,11 @@ def _choose_validation(
     can_give = quotas < classes.num_images - 1
     by_remainder = np.argsort(-(shares - quotas), kind="stable")
     quotas[by_remainder[can_give[by_remainder]][: max(missing, 0)]] += 1
+    if not quotas.any():
+        raise SourceError(
+            f"Expected a fraction that sets at least 1 of {int(classes.num_images.sum()):,} images apart, received {fraction}, "
+            "which sets none apart: the last image of a class stays in training. Change --validation-fraction."
+        )
     rows = np.flatnonzero((labels >= 0) & (quotas[labels] > 0))
     order = rows[np.lexsort((keys[rows], labels[rows]))]
     sizes = classes.num_images[quotas > 0]

@@ -11,7 +11,7 @@ from fr_prep.errors import OutputError, SourceError
 from fr_prep.pictures import load_picture, save_png
 from fr_prep.plan import PlanSettings
 from fr_prep.pool import LocalPool
-from fr_prep.sources import image_reader
+from fr_prep import pictures
 from fr_prep.sources.class_folder_source import ClassFolderSource
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.image_set import ENCODED
@@ -172,7 +172,7 @@ def test_a_file_that_is_shorter_when_it_is_read_is_an_error_that_names_it(classe
 
 
 def test_a_picture_whose_png_has_another_length_than_planned_is_an_error(classes, monkeypatch, tmp_path):
-    monkeypatch.setattr(image_reader, "encode_file", lambda path: b"another PNG")
+    monkeypatch.setattr(pictures, "encode_file", lambda path: b"another PNG")
     with pytest.raises(SourceError, match=r"people/.*(webp|bmp): expected an image of \d+ bytes"):
         build(ClassFolderSource(classes), tmp_path / "out")
 
@@ -183,7 +183,7 @@ def test_an_interrupted_conversion_goes_on_only_where_no_file_changed(classes, d
     def interrupt(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(image_reader, "encode_file", interrupt)
+    monkeypatch.setattr(pictures, "encode_file", interrupt)
     with pytest.raises(KeyboardInterrupt):
         build(ClassFolderSource(classes), tmp_path / "out", num_shards=3)
     monkeypatch.undo()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fr_prep.errors import DamagedRecordError, PrepError, SourceError
+from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.image_records import join_image, pack_image_record
 from fr_prep.sources.image_set import ImageSet, Property
 from fr_prep.sources.insightface import read_face_set
@@ -251,6 +252,19 @@ def test_a_header_record_without_numbers_is_no_promise_of_nan_images(
     assert len(face_set.keys) == 4
     assert face_set.warnings
     assert not any("nan" in warning for warning in face_set.warnings)
+
+
+@pytest.mark.parametrize("labels", [1.0, [1.0]], ids=["one label", "an array of one"])
+def test_an_image_record_that_ends_before_its_image_is_no_identity(tmp_path, write_records, numbered_jpeg, labels):
+    images = [pack_image_record(float(i // 2), key=i, image=numbered_jpeg(i)) for i in range(4)]
+    offset = sum(8 + len(image) + -len(image) % 4 for image in images[:2])
+    write_records(tmp_path / "train.rec", [*images[:2], pack_image_record(labels, key=2), *images[3:]])
+    with pytest.raises(DamagedRecordError, match=f"key 2, record at byte {offset}: expected an image") as caught:
+        read_face_set(tmp_path)
+    assert caught.value.offset == offset
+    skipped = read_face_set(tmp_path, RecordSettings(on_error="skip"))
+    assert [record.key for record in skipped.left_out] == [2]
+    assert skipped.keys.tolist() == [0, 1, 3]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fr_prep.errors import SourceError
+from fr_prep.errors import DamagedRecordError, SourceError
 from fr_prep.labels import count_labels
 from fr_prep.sources.damage import MOST_LOST, read_sound_records
 from fr_prep.sources.dialects import check_counts, name_dialect
@@ -40,6 +40,7 @@ def read_face_set(source: Path, settings: RecordSettings | None = None) -> Image
     else:
         read_records = read_records_through_mxnet if settings.reader == "mxnet" else read_all_records
         found = read_records(path, idx_path, settings)
+        _require_images(path, found)
         _require_labels(path, found, settings.label_position)
     if not found.is_image.any():
         raise SourceError(f"{path}: expected image records, received {len(found.keys)} records without an image.")
@@ -88,6 +89,27 @@ def _explain_label(found: FaceRecords, row: int, position: int) -> str:
     return f"expected a label at position {position}, but of labels the record holds {held}"
 
 
+def _find_empty(found: FaceRecords) -> NDArray[np.int64]:
+    """Gives the rows of records that should hold an image: a header or an identity record has two labels in its place."""
+    return np.flatnonzero(~found.is_image & (found.records.num_labels < 2))
+
+
+_EMPTY = "expected an image, received a record that ends before it"
+
+
+def _require_images(path: Path, found: FaceRecords) -> None:
+    empty = _find_empty(found)
+    empty = empty[empty > 0]  # the first record may be a header without its numbers
+    if len(empty):
+        offset = int(found.records.offsets[empty[0]])
+        raise DamagedRecordError(
+            f"{path}, key {found.keys[empty[0]]}, record at byte {offset}: {_EMPTY}. {len(empty)} of {len(found.keys)} records are "
+            "like that. Copy the file again.",
+            offset=offset,
+            reason=_EMPTY,
+        )
+
+
 def _require_labels(path: Path, found: FaceRecords, position: int) -> None:
     wrong = _find_wrong_labels(found)
     if len(wrong):
@@ -103,10 +125,7 @@ def _require_labels(path: Path, found: FaceRecords, position: int) -> None:
 def _leave_damaged_out(path: Path, found: FaceRecords, settings: RecordSettings) -> FaceRecords:
     """Leaves out records without a class, without an image, or with one that is no JPEG or PNG."""
     reasons = {row: _explain_label(found, row, settings.label_position) for row in _find_wrong_labels(found).tolist()}
-    is_empty = ~found.is_image & (found.records.num_labels < 2)
-    reasons |= dict.fromkeys(
-        np.flatnonzero(is_empty).tolist(), "expected an image, received a record that ends before it"
-    )
+    reasons |= dict.fromkeys(_find_empty(found).tolist(), _EMPTY)
     found = found.leave_out(reasons)
     if found.is_image.any():
         rows = np.flatnonzero(found.is_image)
