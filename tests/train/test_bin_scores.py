@@ -36,6 +36,16 @@ def test_the_scores_are_those_of_the_evaluation_and_follow_the_network(network, 
         network.set_weights([np.random.default_rng(0).normal(size=weight.shape) for weight in network.get_weights()])
 
 
+def test_bins_of_one_name_go_by_their_paths(network, tmp_path):
+    paths = [tmp_path / folder / "lfw.bin" for folder in ("a", "b")]
+    for seed, path in enumerate(paths):
+        path.parent.mkdir()
+        write_bin(path, *draw_pairs(20, seed=seed))
+    alone = [BinScores([path], network, batch_size=7)()["lfw_accuracy"] for path in paths]
+    scores = BinScores(paths, network, batch_size=7)()
+    assert scores == dict(zip([f"{path}_accuracy" for path in paths], alone, strict=True))
+
+
 def test_a_network_that_has_diverged_is_named_with_the_bin(network, paths):
     scores = BinScores(paths[1:], network, batch_size=7)
     network.set_weights([np.full(weight.shape, np.nan) for weight in network.get_weights()])

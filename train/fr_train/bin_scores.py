@@ -31,12 +31,17 @@ class BinScores:
     ) -> None:
         self._batch_size = batch_size
         self._embedder = wrap_keras(network, scaling="none", spread=spread)
-        self._bins = [(bin_, decode_bin(bin_, self._embedder.input_size)) for bin_ in map(read_pairs, paths)]
+        bins = [read_pairs(path) for path in paths]
+        names = [bin_.name for bin_ in bins]
+        self._bins = [
+            (str(path) if names.count(bin_.name) > 1 else bin_.name, bin_, decode_bin(bin_, self._embedder.input_size))
+            for path, bin_ in zip(paths, bins, strict=True)
+        ]
 
     def __call__(self) -> Mapping[str, float]:
-        """Gives the 10-fold accuracy, mirror sum, of each bin, under `<bin>_accuracy`."""
+        """Gives the 10-fold accuracy, mirror sum, of each bin, under `<bin>_accuracy`; of bins of one name, under their paths."""
         scores = {}
-        for bin_, decoded in self._bins:
+        for name, bin_, decoded in self._bins:
             result = evaluate_bin(self._embedder, bin_, decoded=decoded, batch_size=self._batch_size)
-            scores[f"{bin_.name}{BIN_SUFFIX}"] = round(result.verification.best_protocol.accuracy_mean, 6)
+            scores[f"{name}{BIN_SUFFIX}"] = round(result.verification.best_protocol.accuracy_mean, 6)
         return scores

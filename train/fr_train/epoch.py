@@ -1,9 +1,11 @@
 """An epoch of a phase, from wherever it stands to its end or to an interrupt."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from fr_train.checkpoint import Position
 from fr_train.config import Config
@@ -88,6 +90,12 @@ def run_epoch(
             look_at(*last)
         position = step_of(progress.done)
         figures = progress.figures()
+    if figures["skipped_steps"] and not quiet:
+        tqdm.write(
+            f"{title}: {figures['skipped_steps']} of {position.step} steps were left out, since loss or gradient was no number. "
+            f"{writer.run.nonfinite} names the records of the first one of the run.",
+            file=sys.stderr,
+        )
     if position.step >= num_steps:
         position = replace(position, epoch=position.epoch + 1, total_epochs=position.total_epochs + 1, step=0, sums={})
     row = {

@@ -35,6 +35,7 @@ class JaxTrainingStep(Step):
         self._variables = [*self._name_variables().values(), *passing]
         places = {id(variable): place for place, variable in enumerate(self._variables)}
         self._places = [places[id(variable)] for variable in self._trainable]
+        self._figure_places = [places[id(figure)] for figure in self._figures]
         shardings = [variable.value.sharding for variable in self._variables]
         self._run = jax.jit(self._step, donate_argnums=0, out_shardings=(shardings, None))
 
@@ -59,9 +60,14 @@ class JaxTrainingStep(Step):
         if sample is not None:
             columns, values = self._within(values, lambda: sample.read(labels, self.optimizer.iterations))
         trained = [values[place] for place in self._places]
+        before = {place: values[place] for place in self._figure_places}
         differentiate = jax.value_and_grad(self._total_loss, has_aux=True)
         (total, (losses, accuracy, values)), gradients = differentiate(trained, values, images, labels, columns)
         is_finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
+        for place in self._figure_places:
+            is_finite &= jnp.all(jnp.isfinite(values[place]))
+        for place, value in before.items():
+            values[place] = jnp.where(is_finite, values[place], value)
         values = jax.lax.cond(is_finite, self._update, lambda values, _: values, values, gradients)
         return values, StepResult(losses, accuracy, is_finite)
 

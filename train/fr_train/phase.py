@@ -117,6 +117,8 @@ class PhaseBuilder:
     ) -> None:
         self._config, self._shards, self._network = config, shards, network
         self._workers = workers or Workers()
+        self._weights = network.trainable_variables  # before a phase freezes any
+        self._average: WeightAverage | None = None
         # All at once: a mistake in the last shows at once.
         self._losses = [self._build_loss(phase) for phase in config.phases]
         self._settings = [
@@ -125,7 +127,7 @@ class PhaseBuilder:
         self.head = self._build_head() if any(loss.needs_head for loss in self._losses) else None
 
     def build(self, index: int) -> Phase:
-        """Makes a phase with a new optimizer; what an earlier phase trained stays, and the centers of the one before.
+        """Makes a phase with a new optimizer; what an earlier phase trained stays, the centers of the one before, and the average.
 
         Raises:
             ConfigError: if a frozen layer is not there, or the pairs to mine are too few.
@@ -152,7 +154,9 @@ class PhaseBuilder:
         )
         if sample:
             sample.add_slots(optimizer)
-        average = WeightAverage(self._network.trainable_variables, momentum=config.ema) if config.ema else None
+        if config.ema:
+            self._average = self._average or WeightAverage(self._weights, momentum=config.ema)
+            self._average.follow_only(self._network.trainable_variables)
         step = _find_step(self._workers)(
             self._network,
             head,
@@ -161,7 +165,7 @@ class PhaseBuilder:
             trainable=trainable,
             schedule=schedule,
             sample=sample,
-            average=average,
+            average=self._average,
             xla=config.xla,
         )
         for before in _find_terms(self._losses[index - 1], CenterLoss) if index else []:

@@ -45,6 +45,7 @@ class Progress:
             initial=done * batch_size,
             desc=title,
             unit=" images",
+            bar_format="{desc} {percentage:3.0f}%|{bar}|{elapsed}<{remaining}{postfix}",
             disable=quiet or None,
         )
         self._last = time.perf_counter()
@@ -81,12 +82,19 @@ class Progress:
             self.sums["loss"] += loss
             self.sums["accuracy"] += accuracy
             self.sums["counted"] += 1
-        figures = self.figures()
-        waits = f", {self.bound()}-bound" if self.done > 1 else ""
-        has_accuracy = not math.isnan(figures["accuracy"])  # there is none without a head
-        right = f", accuracy {figures['accuracy']:.3f}" if has_accuracy else ""
-        self._bar.set_postfix_str(f"loss {figures['loss']:.3f}{right}{waits}", refresh=False)
+        self._bar.set_postfix_str(self.describe(), refresh=False)
         self._bar.update(self._batch_size)
+
+    def describe(self) -> str:
+        """Sums up the epoch so far; what matters least stands last, where a narrow terminal cuts."""
+        figures = self.figures()
+        parts = [f"loss {figures['loss']:.3f}"]
+        if self.done > 1:
+            parts.append(f"{self.bound()}-bound")
+        parts.append(f"{figures['images_per_second']:,.0f} images/s")
+        if not math.isnan(figures["accuracy"]):  # there is none without a head
+            parts.append(f"accuracy {figures['accuracy']:.3f}")
+        return ", ".join(parts)
 
     def bound(self) -> str:
         """Which side is the slow one: `input`, where training waits for images, or `compute`."""
@@ -94,7 +102,7 @@ class Progress:
 
     def figures(self) -> dict[str, Any]:
         """Gives the epoch's figures so far, for the history."""
-        counted, seconds = max(self.sums["counted"], 1.0), max(self.sums["seconds"], 1e-9)
+        counted, seconds = self.sums["counted"] or math.nan, max(self.sums["seconds"], 1e-9)
         return {
             "loss": self.sums["loss"] / counted,
             "accuracy": self.sums["accuracy"] / counted,

@@ -86,3 +86,7 @@ class ReplicatedStep(TrainingStep):
             return gradients, losses, accuracy
         losses = context.all_gather(losses, axis=0)
         return gradients, losses, context.all_reduce(tf.distribute.ReduceOp.MEAN, accuracy)
+
+    def _agree(self, is_finite: Tensor) -> Tensor:
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~is_finite, tf.float32)) == 0

@@ -6,12 +6,11 @@ from typing import Any
 from fr_train.checkpoint import Position, save_checkpoint
 from fr_train.config import Config
 from fr_train.curves import draw_curves
-from fr_train.host_tensorflow import import_host_tensorflow
-from fr_train.network import plain_network
+from fr_train.network import freeze, plain_network
 from fr_train.phase import Phase
 from fr_train.run_folder import RunFolder
 from fr_train.sentinel import write_report
-from fr_train.tensorboard import write_scalars
+from fr_train.tensorboard import require_tensorboard, write_scalars
 
 __all__ = ["RunWriter"]
 
@@ -37,7 +36,7 @@ class RunWriter:
         self.run, self._config, self._facts, self._writes = run, config, facts, writes
         self.history = history
         if config.tensorboard:
-            import_host_tensorflow("tensorboard")  # what is missing is said before the first epoch
+            require_tensorboard()  # before the first epoch
 
     def save_checkpoint(self, position: Position, phase: Phase) -> None:
         """Writes a checkpoint.
@@ -51,16 +50,20 @@ class RunWriter:
             save_checkpoint(self.run.checkpoints, position, phase.variables(), facts=self._facts, keep=keep)
 
     def save_models(self, phase: Phase, *, is_best: bool = False) -> None:
-        """Writes the network as it is, and the centers of a center loss."""
+        """Writes the network as it is but for what is frozen, and the centers of a center loss."""
         if self._writes:
-            network = plain_network(phase.step.network)
-            for path in (self.run.best, self.run.last) if is_best else (self.run.last,):
-                self.run.save_model(network, path)
+            network, head = phase.step.network, phase.step.head
+            freeze((), network, head)  # what is saved frozen cannot be trained by whoever loads it
+            try:
+                for path in (self.run.best, self.run.last) if is_best else (self.run.last,):
+                    self.run.save_model(plain_network(network), path)
+            finally:
+                freeze(phase.config.freeze, network, head)
             phase.save_centers(self.run.centers)
 
     def report_nonfinite(self, position: Position, **figures: Any) -> None:
-        """Writes down a step whose loss is no number; see `fr_train.sentinel.write_report`."""
-        if self._writes:
+        """Writes down a step whose loss is no number, the first one where such steps are left out; see `sentinel.write_report`."""
+        if self._writes and not (self._config.on_nonfinite == "skip" and self.run.nonfinite.exists()):
             write_report(self.run.nonfinite, position=position, **figures)
 
     def add(self, row: dict[str, Any]) -> None:

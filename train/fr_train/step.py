@@ -2,7 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
+
+import keras
 
 from fr_train.class_shards import class_rows
 from fr_train.sampled_head import SampledHead
@@ -20,7 +23,7 @@ class StepResult(NamedTuple):
         losses: (B,) float32, of each row.
         accuracy: part of the batch whose class has the greatest logit without margin, of those in the sample where the head is
             sampled; NaN without a head.
-        is_finite: whether loss and gradients were numbers; where not, no weight was changed.
+        is_finite: whether loss, gradients and running figures were numbers; where not, none of these and no weight was changed.
         interrupted: whether any of the processes that train together is asked to end.
     """
 
@@ -58,6 +61,7 @@ class Step(ABC):
     ) -> None:
         self.network, self.head, self.loss, self.optimizer = network, head, loss, optimizer
         self.schedule, self.sample, self.average, self._trainable = schedule, sample, average, trainable
+        self._figures = _running_figures(network)
 
     @abstractmethod
     def __call__(self, images: Any, labels: Any, *, interrupted: bool = False) -> StepResult:
@@ -68,6 +72,10 @@ class Step(ABC):
             labels: (B,) int32, likewise, but always of the whole batch.
             interrupted: whether this process is asked to end.
         """
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Puts the running average of the weights in their place while it is entered, if there is one: what is scored and saved."""
+        return self.average.in_place() if self.average else nullcontext()
 
     def settle(self) -> None:  # noqa: B027  nothing to do on one device
         """Makes equal on all devices what each keeps by itself, before it is looked at or saved."""
@@ -101,3 +109,10 @@ class Step(ABC):
             for part, variables in parts.items()
             for number, variable in enumerate(variables)
         }
+
+
+def _running_figures(network: keras.Model) -> list[Any]:
+    """Gives the means and variances that batch normalisation moves in a step, before it is known whether the loss is a number."""
+    layers = network._flatten_layers()
+    moved = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    return [figure for layer in moved for figure in (layer.moving_mean, layer.moving_variance)]

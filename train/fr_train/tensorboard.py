@@ -1,12 +1,32 @@
 """A row of the history for TensorBoard."""
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fr_train.errors import ConfigError
 from fr_train.host_tensorflow import import_host_tensorflow
 
-__all__ = ["write_scalars"]
+__all__ = ["require_tensorboard", "write_scalars"]
+
+
+def require_tensorboard() -> Any:
+    """Imports what writes for TensorBoard: TensorFlow, which no longer brings TensorBoard along but needs it for that.
+
+    Returns:
+        TensorFlow's module.
+
+    Raises:
+        MissingTensorFlowError: it is not installed.
+        ConfigError: TensorBoard is not.
+    """
+    tf = import_host_tensorflow("tensorboard")
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError(
+            "tensorboard: expected TensorBoard, which is not installed: pip install 'fr-toolkit[tensorboard]', or leave it out."
+        )
+    return tf
 
 
 def write_scalars(folder: Path, row: Mapping[str, Any]) -> None:
@@ -17,12 +37,12 @@ def write_scalars(folder: Path, row: Mapping[str, Any]) -> None:
         row: a row of the history.
 
     Raises:
-        MissingTensorFlowError: TensorFlow, which writes them, is not installed.
+        MissingTensorFlowError, ConfigError: see `require_tensorboard`.
     """
-    tf = import_host_tensorflow("tensorboard")
-    writer = tf.summary.create_file_writer(str(folder))
+    summary = require_tensorboard().summary
+    writer = summary.create_file_writer(str(folder))
     with writer.as_default(step=int(row["epoch"])):
         for key, value in row.items():
             if isinstance(value, int | float) and key != "epoch":
-                tf.summary.scalar(key, value)
+                summary.scalar(key, value)
     writer.close()

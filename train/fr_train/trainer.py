@@ -1,8 +1,8 @@
 """A run: its phases, their epochs, and what is kept of them, on one page."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,9 @@ def train(
                         position,
                         phase=position.phase + 1,
                         epoch=0,
+                        best_score=position.best_score
+                        if paths
+                        else None,  # losses of two phases say nothing of each other
                         phase_score=None,
                         epochs_since_best=0,
                         epochs_since_change=0,
@@ -135,17 +138,19 @@ def train(
                 if position.step:
                     break
                 phase.step.settle()
-                with phase.step.average.in_place() if phase.step.average else nullcontext():
+                with phase.step.averaged():
                     row = {**figures, **score()}
                     reached = workers.agree(score_of(row))
-                    is_best = position.best_score is None or reached > position.best_score
+                    is_best = reached > (-math.inf if position.best_score is None else position.best_score)
                     writer.save_models(phase, is_best=is_best)
                 position = phase.judge(position, reached, is_best=is_best)
                 writer.add(row)
                 writer.save_checkpoint(position, phase)
                 on_epoch(row)
             if position.step or not run.last.exists():
-                writer.save_models(phase)
+                phase.step.settle()
+                with phase.step.averaged():
+                    writer.save_models(phase)
                 writer.save_checkpoint(position, phase)
     except OSError as error:
         raise RunFolderError(
@@ -184,6 +189,7 @@ def _open_shards(config: Config, *, quiet: bool) -> ShardSet:
 
 
 def score_of(row: Mapping[str, Any]) -> float:
-    """What is to be greatest in the best model: the mean verification accuracy, or, without bins, minus the loss."""
+    """What is to be greatest in the best model: the mean verification accuracy, or, without bins, minus the loss; −∞ for NaN."""
     scores = [value for key, value in row.items() if key.endswith(BIN_SUFFIX)]
-    return sum(scores) / len(scores) if scores else -float(row["loss"])
+    score = sum(scores) / len(scores) if scores else -float(row["loss"])
+    return -math.inf if math.isnan(score) else score

@@ -42,6 +42,7 @@ class TrainingStep(Step):
     def _differentiate(self, images: Tensor, labels: Tensor) -> tuple[list[Any], Tensor, Tensor, Tensor]:
         """Gives the gradients of the trainable variables; the losses, the accuracy, and whether all are numbers."""
         columns = self.sample.read(labels, self.optimizer.iterations) if self.sample else labels
+        before = [tf.identity(figure.value) for figure in self._figures]
         head = self.sample or self.head
         with tf.GradientTape() as tape:
             embedding, labels, columns = self._share(self._trained(images, training=True), labels, columns)
@@ -57,6 +58,11 @@ class TrainingStep(Step):
         ):  # which deals with infinite gradients itself
             present = [gradient for gradient in gradients if gradient is not None]
             is_finite &= tf.math.is_finite(tf.linalg.global_norm(present))
+        for figure in self._figures:
+            is_finite &= tf.reduce_all(tf.math.is_finite(figure.value))
+        is_finite = self._agree(is_finite)
+        for figure, value in zip(self._figures, before, strict=True):
+            figure.assign(tf.where(is_finite, figure.value, value))
         return gradients, losses, accuracy, is_finite
 
     def _share(self, embedding: Tensor, labels: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,6 +72,10 @@ class TrainingStep(Step):
     def _reduce(self, gradients: list[Any], losses: Tensor, accuracy: Tensor) -> tuple[list[Any], Tensor, Tensor]:
         """Gives gradients, losses and accuracy of the whole batch."""
         return gradients, losses, accuracy
+
+    def _agree(self, is_finite: Tensor) -> Tensor:
+        """Gives whether all is finite on all devices."""
+        return is_finite
 
     def _update(self, gradients: list[Any]) -> Tensor:
         self.optimizer.apply(gradients, self._trainable)

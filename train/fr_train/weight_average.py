@@ -11,7 +11,7 @@ __all__ = ["WeightAverage"]
 
 
 class WeightAverage:
-    """average = m · average + (1 − m) · weight after each step, with a smaller m over the first ones.
+    """average = m · average + (1 − m) · weight after each step, with a smaller m over the first ones; it lasts through all phases.
 
     Args:
         weights: Keras variables.
@@ -23,6 +23,7 @@ class WeightAverage:
 
     def __init__(self, weights: Sequence[Any], *, momentum: float) -> None:
         self._weights = list(weights)
+        self._trained = set(map(id, self._weights))
         self._momentum = momentum
         self._averages = [
             keras.Variable(ops.copy(weight), trainable=False, dtype="float32", name="average")
@@ -35,12 +36,17 @@ class WeightAverage:
         """What a checkpoint must hold."""
         return [*self._averages, self._steps]
 
+    def follow_only(self, trained: Sequence[Any]) -> None:
+        """From now on moves the averages of these weights alone: where others are frozen, so are their averages."""
+        self._trained = set(map(id, trained))
+
     def follow(self) -> None:
         """Moves the averages; part of a training step."""
         self._steps.assign_add(1.0)
         momentum = ops.minimum(self._momentum, self._steps / (10.0 + self._steps))
         for average, weight in zip(self._averages, self._weights, strict=True):
-            average.assign(momentum * average + (1.0 - momentum) * weight)
+            if id(weight) in self._trained:
+                average.assign(momentum * average + (1.0 - momentum) * weight)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
