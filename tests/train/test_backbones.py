@@ -97,6 +97,28 @@ def test_weights_of_imagenet_that_cannot_be_had_say_where_they_come_from(monkeyp
         build_embedding_network("mobilenetv2", image_size=(96, 96), imagenet=True)
 
 
+def test_a_width_of_which_imagenet_has_no_weights_is_told_from_a_failed_download():
+    expected = r"model\.width: of mobilenetv2 .* for 0\.35, 0\.5, 0\.75, 1, 1\.3, 1\.4, received 0\.25\."
+    with pytest.raises(ConfigError, match=expected):
+        build_embedding_network("mobilenetv2", image_size=(96, 96), width=0.25, imagenet=True)
+
+
+def test_weights_of_imagenet_see_pixels_as_keras_gives_them(monkeypatch, tmp_path):
+    whole = keras.applications.EfficientNetV2B0(include_top=False, weights=None, input_shape=(32, 32, 3))
+    whole.save_weights(tmp_path / "drawn.weights.h5")
+    monkeypatch.setattr(
+        "keras.src.applications.efficientnet_v2.file_utils.get_file",
+        lambda *_, **__: str(tmp_path / "drawn.weights.h5"),
+    )
+    network = build_embedding_network("efficientnetv2b0", image_size=(32, 32), embedding_size=8, imagenet=True)
+    # As far as the stem, behind which both are the same.
+    reference, stem = (keras.Model(model.input, model.get_layer("stem_conv").output) for model in (whole, network))
+    stem.save(tmp_path / "stem.keras")
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
+    for model in (stem, keras.saving.load_model(tmp_path / "stem.keras")):
+        np.testing.assert_allclose(model(images), reference(images), atol=1e-4)
+
+
 def test_networks_without_weights_of_imagenet_say_which_have_some():
     with pytest.raises(ConfigError, match="resnet50v2"):
         build_embedding_network("mbf", imagenet=True)

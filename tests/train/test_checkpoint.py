@@ -85,3 +85,5 @@ def test_what_changed_since_is_named(tmp_path):
     checkpoint.require_same(facts)
     with pytest.raises(CheckpointError, match=r"seed was 1 and is 2\. .*--force"):
         checkpoint.require_same({**facts, "seed": 2})
+    with pytest.raises(CheckpointError, match=r"the run was another one: phases\[1\]\.epochs was 2 and is 3\. Undo"):
+        checkpoint.require_same({**facts, "phases": [{"epochs": 3}]})

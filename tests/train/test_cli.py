@@ -6,6 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from fr_train.cli import main
 
 SCRIPT = str(Path(sys.executable).with_name("fr-train"))
 SMALL = ["--backbone", "plaincnn", "--width", "0.25", "--embedding-size", "8", "--batch-size", "10", "--quiet"]
@@ -55,6 +58,8 @@ def test_a_run_by_command_says_where_everything_is(shards, tmp_path):
         (["--shards", "x", "--out", "run", "--set", "epoch=3"], 2, "Did you mean epochs"),
         (["--shards", "x", "--out", "run", "--config", "nothing"], 2, "one of demo, finetune, lfw-cpu"),
         (["--shards", "x", "--out", "run", "--epochs", "-1"], 2, "--epochs"),
+        (["--shards", "x", "--out", "run", "--set", "phases=[]"], 2, "phases: expected a list of tables, received []"),
+        (["--shards", "x", "--out", "run", "--width", "inf"], 2, "model.width: expected a finite number, received inf"),
         (["--resume", "--out", "run"], 1, "no run to resume"),
         (["--resume", "--out", "run", "--config", "demo"], 2, "--resume goes on with the config of the run"),
         (["mdels"], 2, "No such command 'mdels'. Did you mean 'models'?"),
@@ -77,6 +82,36 @@ def test_common_choices_are_options_and_hold_for_each_phase(tmp_path):
     assert (config["augment"]["crop"], config["augment"]["jpeg"]) == (0.2, 0.3)
     assert (config["model"]["file"], config["model"]["scaling"]) == (str(tmp_path / "some.keras"), "128")
     assert [phase["images_per_class"] for phase in config["phases"]] == [3, 3]
+
+
+def test_a_partial_loss_and_weights_of_imagenet_are_chosen_by_options(tmp_path):
+    options = "--scale 32 --imagenet --optimizer adamax --shards nothing --out run"
+    assert fr_train(*options.split(), cwd=tmp_path).returncode == 1  # for there are no shards
+    config = tomllib.loads((tmp_path / "run/config.toml").read_text())
+    (phase,) = config["phases"]
+    assert (phase["loss"], phase["optimizer"]["learning_rate"]) == ({"name": "arcface", "scale": 32.0}, 1e-3)
+    assert config["model"]["imagenet"] is True
+
+
+def test_a_config_that_a_forced_resume_changed_is_saved_so_that_the_next_resume_goes_on(shards, tmp_path):
+    def run(*options):
+        ended = CliRunner().invoke(main, ["--out", str(tmp_path / "run"), "--quiet", *map(str, options)])
+        return ended, tomllib.loads((tmp_path / "run/config.toml").read_text())
+
+    started, before = run("--shards", shards, "--epochs", 1, *SMALL, "--set", "model.activation=relu")
+    assert started.exit_code == 0, started.output
+    failed, config = run("--resume", "--force", "--embedding-size", 4)
+    assert (failed.exit_code, "is of another model" in failed.output) == (1, True)
+    assert config == before
+    refused, config = run("--resume", "--epochs", 2)
+    assert (refused.exit_code, "phases[1].epochs was 1 and is 2." in refused.output) == (1, True)
+    assert config == before
+    forced, config = run("--resume", "--epochs", 2, "--force")
+    assert forced.exit_code == 0, forced.output
+    assert config["phases"][0]["epochs"] == 2
+    resumed, after = run("--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert after == config
 
 
 def test_a_refused_bin_is_said_before_training(shards, tmp_path):

@@ -1,5 +1,6 @@
 import pytest
 
+from fr_train.checkpoint import Position, save_checkpoint
 from fr_train.config_file import parse_config
 from fr_train.errors import RunFolderError
 from fr_train.run_folder import RunFolder
@@ -39,3 +40,22 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunFolderError, match="cannot be written"):
         RunFolder(tmp_path / "file" / "run").start(parse_config({}), overwrite=False)
+
+
+def test_a_changed_config_stays_with_a_checkpoint_of_it_and_else_the_old_one_comes_back(tmp_path):
+    run = RunFolder(tmp_path)
+    run.start(parse_config({"epochs": 1}), overwrite=False)
+    save_checkpoint(run.checkpoints, Position(total_steps=1), {})
+    with run.change_config(parse_config({"epochs": 2})):
+        assert run.read_config().epochs == 2
+    assert run.read_config().epochs == 1
+
+    def fail_after_a_checkpoint():
+        with run.change_config(parse_config({"epochs": 2})):
+            save_checkpoint(run.checkpoints, Position(total_steps=2), {})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_a_checkpoint()
+    assert run.read_config().epochs == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.toml"]

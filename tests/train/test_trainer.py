@@ -217,7 +217,8 @@ def test_a_changed_config_or_data_set_is_named_and_refused_unless_forced(shards,
     run = start(tmp_path / "run", config)
     train(config, run, quiet=True)
     changed = run.read_config({("optimizer", "learning_rate"): 1e-3, ("epochs",): 2, ("bins",): []})
-    with pytest.raises(CheckpointError, match=r"phases was .*--force"):
+    expected = r"phases\[1\]\.epochs was 1 and is 2; phases\[1\]\.optimizer\.learning_rate was 0\.005 and is 0\.001\. .*--force"
+    with pytest.raises(CheckpointError, match=rf"the run was another one: {expected}"):
         train(changed, run, resume=True, quiet=True)
     assert len(train(changed, run, resume=True, force=True, quiet=True).history) == 2
 

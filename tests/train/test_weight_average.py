@@ -10,6 +10,7 @@ from tests.train.test_trainer import VALUES, config_of, start
 
 from fr_train import trainer
 from fr_train.checkpoint import read_checkpoint
+from fr_train.start_weights import take_weights
 from fr_train.trainer import train
 from fr_train.weight_average import WeightAverage
 
@@ -66,6 +67,17 @@ def test_a_run_that_is_interrupted_within_an_epoch_saves_the_average_as_well(sha
     for average, value in zip(averages_of(run), saved_weights(run), strict=True):
         np.testing.assert_array_equal(average, value)
         assert not any(np.array_equal(value, other) for other in network if value.ndim > 1)
+
+
+def test_another_run_starts_from_what_was_scored_and_saved(shards, tmp_path):
+    config = config_of(shards, epochs=1, ema=0.9)
+    run = start(tmp_path / "run", config)
+    train(config, run, quiet=True)
+    network = keras.saving.load_model(run.last)
+    network.set_weights([np.zeros_like(weight) for weight in network.get_weights()])
+    assert take_weights(run.path, network, None) == "took the averaged weights of the network; this run has no head"
+    for variable, value in zip(network.variables, keras.saving.load_model(run.last).variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(variable), np.asarray(value))
 
 
 def test_without_bins_the_best_model_is_one_of_the_last_phase(shards, tmp_path):

@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from fr_train.differences import find_differences
 from fr_train.errors import CheckpointError
 
 __all__ = ["Checkpoint", "Position", "list_checkpoints", "load_checkpoint", "read_checkpoint", "save_checkpoint"]
@@ -108,22 +109,21 @@ class Checkpoint:
         """Refuses to go on with another config or data set.
 
         Raises:
-            CheckpointError: names what changed.
+            CheckpointError: names each key that changed.
         """
-        now = json.loads(json.dumps(facts))
-        changed = [
-            f"{key} was {self.facts.get(key)!r} and is {now.get(key)!r}"
-            for key in sorted({*self.facts, *now})
-            if self.facts.get(key) != now.get(key)
-        ]
+        changed = list(find_differences(self.facts, json.loads(json.dumps(facts))))
         if changed:
             raise CheckpointError(
                 f"{self.path}: the run was another one: {'; '.join(changed)}. Undo that, or go on all the same by --force."
             )
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
+def read_checkpoint(folder: Path, *, advice: str = "Start the run anew, by --overwrite.") -> Checkpoint:
     """Reads the newest checkpoint that is whole.
+
+    Args:
+        folder: of the run's checkpoints.
+        advice: what to do where there is none.
 
     Raises:
         CheckpointError: if there is none.
@@ -140,8 +140,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             problems.append(f"{path.name} is damaged ({error})")
     raise CheckpointError(
-        f"{folder}: there is no checkpoint to go on from{': ' if problems else ''}{'; '.join(problems)}. "
-        "Start the run anew, by --overwrite."
+        f"{folder}: there is no checkpoint to go on from{': ' if problems else ''}{'; '.join(problems)}. {advice}"
     )
 
 

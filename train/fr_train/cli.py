@@ -51,10 +51,15 @@ _CONFIG_OPTIONS: dict[str, tuple[str, Any, str]] = {
     "--backbone": ("model.backbone", str, "Network; see `fr-train models`."),
     "--width": ("model.width", float, "Factor of the network's channels."),
     "--embedding-size": ("model.embedding_size", click.IntRange(1), "Length of the embedding."),
+    "--imagenet/--no-imagenet": (
+        "model.imagenet",
+        bool,
+        "Begin with weights trained on ImageNet, where the network has some.",
+    ),
     "--loss": ("loss.name", str, "Loss, such as arcface, or a sum such as center+arcface."),
     "--scale": ("loss.scale", float, "Scale of the cosines."),
     "--optimizer": ("optimizer.name", click.Choice(["adamax", "adamw", "lamb", "sgd"]), "Optimizer."),
-    "--learning-rate": ("optimizer.learning_rate", float, "Peak learning rate."),
+    "--learning-rate": ("optimizer.learning_rate", float, "Peak learning rate.  [sgd 0.1, others 0.001]"),
     "--weight-decay": ("optimizer.weight_decay", float, "Decoupled weight decay."),
     "--schedule": (
         "schedule.name",

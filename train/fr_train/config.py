@@ -1,15 +1,19 @@
 """What a run is made of. Every table of a config is a frozen dataclass that checks itself."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, cast
 
 from fr_train.augment.settings import AugmentSettings
 from fr_train.errors import ConfigError
 
-__all__ = ["Config", "ModelConfig", "OptimizerConfig", "PhaseConfig", "ScheduleConfig", "require"]
+__all__ = ["DEFAULT_LOSS", "Config", "ModelConfig", "OptimizerConfig", "PhaseConfig", "ScheduleConfig", "require"]
 
-OPTIMIZERS = ("adamax", "adamw", "lamb", "sgd")
+DEFAULT_LOSS = "arcface"
+# Optimizer → learning rate where none is given: the field's of SGD with margins, Keras' own of the others.
+LEARNING_RATES = {"adamax": 1e-3, "adamw": 1e-3, "lamb": 1e-3, "sgd": 0.1}
+OPTIMIZERS = tuple(LEARNING_RATES)
 SCHEDULES = ("constant", "cosine", "exponential", "polynomial", "step")
 BACKENDS = ("jax", "tensorflow")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -28,6 +32,13 @@ def require(holds: bool, key: str, expected: str, received: object) -> None:
 
 def _require_one_of(value: str, key: str, choices: tuple[str, ...]) -> None:
     require(value in choices, key, f"{', '.join(choices[:-1])} or {choices[-1]}", value)
+
+
+def _require_finite(settings: Any, table: str = "") -> None:
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            require(not isinstance(number, float) or math.isfinite(number), table + item.name, "a finite number", value)
 
 
 def _require_size(size: tuple[int, ...], key: str) -> None:
@@ -80,6 +91,7 @@ class ModelConfig:
         require(0 < self.sample_rate <= 1, "model.sample_rate", "a part in (0, 1]", self.sample_rate)
         require(self.l2 >= 0, "model.l2", "0 or more", self.l2)
         _require_one_of(self.scaling, "model.scaling", SCALINGS)
+        _require_finite(self, "model.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +100,7 @@ class OptimizerConfig:
 
     Attributes:
         name: `sgd` (Nesterov momentum), `adamw`, `adamax` or `lamb`, all with decoupled weight decay.
-        learning_rate: at the peak of the schedule.
+        learning_rate: at the peak of the schedule; where none is given, 0.1 of `sgd` and 0.001 of the others.
         reference_batch: images a step that `learning_rate` is meant for; another batch size multiplies it by batch_size /
             reference_batch (Goyal et al. 2017, linear scaling rule); 0 takes it as it is.
         momentum: of `sgd`.
@@ -98,7 +110,7 @@ class OptimizerConfig:
     """
 
     name: str = "sgd"
-    learning_rate: float = 0.1
+    learning_rate: float = None  # type: ignore[assignment]  # which __post_init__ replaces
     reference_batch: int = 0
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -111,12 +123,15 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _require_one_of(self.name, "optimizer.name", OPTIMIZERS)
+        if cast(float | None, self.learning_rate) is None:
+            object.__setattr__(self, "learning_rate", LEARNING_RATES[self.name])  # so that a saved config tells it
         require(self.learning_rate > 0, "optimizer.learning_rate", "a positive number", self.learning_rate)
         require(self.reference_batch >= 0, "optimizer.reference_batch", "0 or more", self.reference_batch)
         require(0 <= self.momentum < 1, "optimizer.momentum", "a number in [0, 1)", self.momentum)
         require(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
         require(self.clip_norm >= 0, "optimizer.clip_norm", "0 or more", self.clip_norm)
         require(self.accumulate_steps >= 1, "optimizer.accumulate_steps", "1 or more", self.accumulate_steps)
+        _require_finite(self, "optimizer.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +178,7 @@ class ScheduleConfig:
         rising = list(self.step_epochs) == sorted(set(self.step_epochs))
         require(rising, "schedule.step_epochs", "rising epochs", list(self.step_epochs))
         require(self.name != "step" or bool(self.step_epochs), "schedule.step_epochs", "at least one epoch", [])
+        _require_finite(self, "schedule.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +201,7 @@ class PhaseConfig:
 
     name: str = "training"
     epochs: int = 20
-    loss: Mapping[str, Any] = field(default_factory=lambda: {"name": "arcface"})
+    loss: Mapping[str, Any] = field(default_factory=lambda: {"name": DEFAULT_LOSS})
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     freeze: tuple[str, ...] = ()
@@ -272,6 +288,7 @@ class Config:
         _require_one_of(self.precision, "precision", PRECISIONS)
         _require_one_of(self.on_nonfinite, "on_nonfinite", ("skip", "stop"))
         _require_size(self.image_size, "image_size")
+        require(bool(self.phases), "phases", "at least one", [])
 
     @property
     def epochs(self) -> int:

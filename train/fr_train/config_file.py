@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import tomli_w
 
-from fr_train.config import Config, PhaseConfig, require
+from fr_train.config import DEFAULT_LOSS, Config, PhaseConfig, require
 from fr_train.errors import ConfigError
 
 __all__ = ["dump_config", "find_config", "load_config", "parse_augment", "parse_config", "parse_override"]
@@ -17,6 +17,9 @@ __all__ = ["dump_config", "find_config", "load_config", "parse_augment", "parse_
 T = TypeVar("T")
 # What stands outside of phases holds for each of them.
 PHASE_KEYS = tuple(item.name for item in fields(PhaseConfig) if item.name != "name")
+DEFAULT_LOSS_OPTIONS = ("margin_radians", "scale", "weight")
+# Overrides that forget what a table holds; they go first, so that keys which are given beside them stay, in whatever order.
+REPLACING = (("loss", "name"), ("augment", "preset"), ("overlay",))
 AUGMENT_PRESETS: Mapping[str, Mapping[str, float]] = {
     "none": {},
     "light": {"crop": 0.2, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},  # as AdaFace (Kim et al. 2022)
@@ -91,19 +94,23 @@ def parse_augment(texts: Iterable[str]) -> dict[tuple[str, ...], Any]:
 def parse_config(values: Mapping[str, Any], *, overrides: Mapping[tuple[str, ...], Any] | None = None) -> Config:
     """Makes a config from nested values, those of `overrides` on top.
 
-    What stands outside of phases holds for each phase that does not say otherwise; overrides hold for all of them.
+    What stands outside of phases holds for each phase that does not say otherwise; overrides hold for all of them. The order of
+    overrides means nothing: whole tables go before keys of them, and a loss's name before its options.
 
     Raises:
         ConfigError: if a key is unknown or a value has the wrong type or range; names the key.
     """
-    merged = _copy(values)
+    merged, changes = _copy(values), dict(overrides or {})
     common = {key: merged.pop(key) for key in PHASE_KEYS if key in merged}
     phases = merged.pop("phases", [{}])
+    phases = changes.pop(("phases",), phases)
     require(isinstance(phases, list) and bool(phases), "phases", "a list of tables", phases)
     merged["phases"] = [_merge_phase(common, phase, number) for number, phase in enumerate(phases, start=1)]
-    for keys, value in (overrides or {}).items():
+    for keys, value in sorted(changes.items(), key=lambda change: (len(change[0]), change[0] not in REPLACING)):
         for table in merged["phases"] if keys[0] in PHASE_KEYS else [merged]:
             _override(table, keys, value)
+    for phase in merged["phases"]:
+        _name_loss(phase)
     if isinstance(merged.get("augment"), Mapping) and "preset" in merged["augment"]:
         merged["augment"] = _expand_preset(**merged["augment"])
     return _from_mapping(Config, merged, prefix="")
@@ -114,13 +121,32 @@ def _override(table: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
             raise ConfigError(f"{'.'.join(keys)}: expected a key of a table, but {key} is a value.")
-    if keys == ("loss", "name") and table.get("name") != value:
+    if isinstance(value, Mapping):
+        value = _add_loss(table, value) if keys == ("loss",) else _copy(value)  # a table a phase
+    if keys == ("loss", "name") and table.get("name", DEFAULT_LOSS) != value:
         table.clear()  # margins and scale of one loss mean nothing to another
     if keys == ("augment", "preset"):
         table.clear()
     if keys == ("overlay",):
         table.pop("overlay_sha256", None)  # which is of the overlay that this one replaces
     table[keys[-1]] = value
+
+
+def _add_loss(table: Mapping[str, Any], loss: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the loss of a table with another one on top: a named one replaces it, options without a name add to it."""
+    before = table.get("loss", {})
+    require("name" in loss or isinstance(before, Mapping), "loss", "a table", before)
+    return _copy(loss if "name" in loss else {**before, **loss})
+
+
+def _name_loss(phase: dict[str, Any]) -> None:
+    """Names the default where a loss has options alone; those of another loss are refused."""
+    loss = phase.get("loss")
+    if isinstance(loss, dict) and "name" not in loss:
+        others = sorted(set(loss) - set(DEFAULT_LOSS_OPTIONS))
+        expected = f"the name of a loss beside {', '.join(others)}, which {DEFAULT_LOSS}, the default, does not take"
+        require(not others, "loss.name", expected, loss)
+        loss["name"] = DEFAULT_LOSS
 
 
 def _expand_preset(*, preset: Any, **values: Any) -> dict[str, Any]:
@@ -130,12 +156,18 @@ def _expand_preset(*, preset: Any, **values: Any) -> dict[str, Any]:
 
 
 def _merge_phase(common: Mapping[str, Any], phase: Any, number: int) -> dict[str, Any]:
-    """Gives a phase with what it takes over from outside; its loss replaces the common one, its other tables add to them."""
+    """Gives a phase with what it takes over from outside; its tables add to the common ones, but a named loss replaces that."""
     require(isinstance(phase, Mapping), f"phases[{number}]", "a table", phase)
-    merged = _copy({key: value for key, value in common.items() if not (key == "loss" and "loss" in phase)})
+    merged = _copy(common)
     for key, value in phase.items():
-        adds = key in ("optimizer", "schedule") and isinstance(value, Mapping)
-        merged[key] = {**merged.get(key, {}), **value} if adds else _copy({key: value})[key]
+        if key in ("optimizer", "schedule") and isinstance(value, Mapping):
+            before = merged.get(key, {})
+            require(isinstance(before, Mapping), key, f"a table, to which that of phases[{number}] adds", before)
+            merged[key] = {**before, **value}
+        elif key == "loss" and isinstance(value, Mapping):
+            merged[key] = _add_loss(merged, value)
+        else:
+            merged[key] = _copy({key: value})[key]
     return merged
 
 

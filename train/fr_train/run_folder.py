@@ -3,15 +3,19 @@
 import csv
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fr_train.checkpoint import list_checkpoints
 from fr_train.config import Config
 from fr_train.config_file import dump_config, load_config, parse_config
 from fr_train.errors import RunFolderError
 
 __all__ = ["RunFolder"]
+
+_HISTORY_ADVICE = "Give the folder of a run, with the file as fr-train wrote it."
 
 
 class RunFolder:
@@ -76,12 +80,44 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: there is no run to resume; {self.config.name} is missing. Check --out.")
         return parse_config(load_config(self.config), overrides=changes)
 
+    @contextmanager
+    def change_config(self, config: Config) -> Iterator[None]:
+        """Saves another config for what runs within; the old one comes back where that writes no checkpoint with the new one.
+
+        Raises:
+            RunFolderError: if it cannot be written.
+        """
+        before, newest = self.config.read_text(encoding="utf-8"), list_checkpoints(self.checkpoints)[:1]
+        self._save_config(dump_config(config))
+        try:
+            yield
+        finally:
+            if list_checkpoints(self.checkpoints)[:1] == newest:  # of the old config, with which --resume compares it
+                self._save_config(before)
+
+    def _save_config(self, text: str) -> None:
+        try:
+            _write(self.config, text)
+        except OSError as error:
+            raise RunFolderError(f"{self.config}: cannot be written: {error.strerror}. Mend that.") from error
+
     def read_history(self) -> list[dict[str, Any]]:
-        """Gives the rows of the history, numbers as numbers."""
+        """Gives the rows of the history, numbers as numbers.
+
+        Raises:
+            RunFolderError: if the file cannot be read, or holds something else.
+        """
         if not self.history.exists():
             return []
-        with self.history.open(encoding="utf-8", newline="") as file:
-            return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        try:
+            rows = list(csv.DictReader(io.StringIO(self.history.read_text(encoding="utf-8"), newline="")))
+        except OSError as error:
+            raise RunFolderError(f"{self.history}: cannot be read: {error.strerror}.") from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise RunFolderError(f"{self.history}: expected CSV in UTF-8: {error}. {_HISTORY_ADVICE}") from error
+        for line, row in enumerate(rows, start=2):
+            _check_row(row, f"{self.history}, line {line}")
+        return [{key: _number(value) for key, value in row.items()} for row in rows]
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the history anew, so that a killed run leaves the old or the new one."""
@@ -103,6 +139,17 @@ def _write(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".incomplete")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def _check_row(row: Mapping[Any, Any], place: str) -> None:
+    if None in row or None in row.values():
+        raise RunFolderError(f"{place}: expected a value for each column, received more or fewer. {_HISTORY_ADVICE}")
+    if not {"epoch", "loss"} <= set(row):
+        found = ", ".join(row)
+        raise RunFolderError(f"{place}: expected the columns epoch and loss, received {found}. {_HISTORY_ADVICE}")
+    for key, kinds, expected in (("epoch", (int,), "a whole number"), ("loss", (int, float), "a number")):
+        if not isinstance(_number(row[key]), kinds):
+            raise RunFolderError(f"{place}: {key}: expected {expected}, received {row[key]!r}. {_HISTORY_ADVICE}")
 
 
 def _number(text: str) -> int | float | str | None:

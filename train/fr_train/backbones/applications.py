@@ -11,7 +11,11 @@ from fr_train.errors import ConfigError
 __all__ = ["APPLICATIONS"]
 
 Tensor = Any
-# Name → class, description. All of them take images in [-1, 1].
+IMAGENET_WIDTHS = {"mobilenetv2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)}  # where there are others than 1
+# All weights of ImageNet are of images in [-1, 1], but those of EfficientNetV2's B variants: of (p - mean) / deviation, where p is
+# from 0 to 1.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Name → class, description, arguments.
 APPLICATIONS: dict[str, tuple[Callable[..., keras.Model], str, dict[str, Any]]] = {
     "resnet50v2": (keras.applications.ResNet50V2, "ResNet50V2, the original recipe's network", {}),
     "resnet101v2": (keras.applications.ResNet101V2, "ResNet101V2", {}),
@@ -30,12 +34,15 @@ def _register(name: str, make: Callable[..., keras.Model], description: str, opt
         output="gap",
         has_width=has_width,
         has_imagenet=True,
+        imagenet_widths=IMAGENET_WIDTHS.get(name, (1.0,)),
         description=f"{description} of keras.applications",
     )
     def build(images: Tensor, chosen: BackboneOptions) -> Tensor:
         """Gives the feature map (B, H/32, W/32, c) of images (B, H, W, 3)."""
         width = {"alpha": chosen.width} if has_width else {}
         weights = "imagenet" if chosen.imagenet else None
+        if chosen.imagenet and name.startswith("efficientnetv2b"):
+            images = _standardize(images)
         try:
             return make(include_top=False, weights=weights, input_tensor=images, **width, **options).output
         except Exception as error:  # whatever the download raises: Keras passes on what urllib and tarfile do
@@ -45,6 +52,13 @@ def _register(name: str, make: Callable[..., keras.Model], description: str, opt
                 f"model.imagenet: the weights of {name} cannot be had ({error}). Keras loads them from storage.googleapis.com "
                 "into ~/.keras/models: put the file there, go online, or begin with random weights."
             ) from error
+
+
+def _standardize(images: Tensor) -> Tensor:
+    """Gives (p - mean) / deviation of images 2p - 1, as `include_preprocessing` gives it of pixels from 0 to 255."""
+    scale = [0.5 / deviation for deviation in DEVIATION]
+    offset = [(0.5 - mean) / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)]
+    return keras.layers.Rescaling(scale, offset, name="standardization")(images)
 
 
 for _name, (_make, _description, _options) in APPLICATIONS.items():

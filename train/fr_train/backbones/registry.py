@@ -39,6 +39,7 @@ class Backbone:
         description: one line.
         has_width: whether it takes a width factor.
         has_imagenet: whether it has weights trained on ImageNet.
+        imagenet_widths: the width factors that these are of.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Backbone:
     description: str
     has_width: bool
     has_imagenet: bool
+    imagenet_widths: tuple[float, ...]
 
     def build(self, images: Any, options: BackboneOptions) -> Features:
         """Gives the feature map (B, h, w, c) of images (B, H, W, 3) in [-1, 1].
@@ -61,6 +63,12 @@ class Backbone:
                 f"model.imagenet: {self.name} has no weights trained on ImageNet. Choose one of "
                 f"{', '.join(name for name in backbone_names() if _BACKBONES[name].has_imagenet)}, or begin with random weights."
             )
+        if options.imagenet and options.width not in self.imagenet_widths:
+            raise ConfigError(
+                f"model.width: of {self.name} there are weights trained on ImageNet for "
+                f"{', '.join(f'{width:g}' for width in self.imagenet_widths)}, received {options.width:g}. Choose one of these, "
+                "or begin with random weights, by imagenet = false."
+            )
         return self.builder(images, options)
 
 
@@ -68,14 +76,20 @@ _BACKBONES: dict[str, Backbone] = {}
 
 
 def register_backbone(
-    name: str, *, output: str, description: str, has_width: bool = False, has_imagenet: bool = False
+    name: str,
+    *,
+    output: str,
+    description: str,
+    has_width: bool = False,
+    has_imagenet: bool = False,
+    imagenet_widths: tuple[float, ...] = (1.0,),
 ) -> Callable[[Builder], Builder]:
     """Registers the decorated function under a name."""
 
     def register(builder: Builder) -> Builder:
         if name in _BACKBONES:
             raise ValueError(f"a network named {name} is registered already")
-        _BACKBONES[name] = Backbone(name, builder, output, description, has_width, has_imagenet)
+        _BACKBONES[name] = Backbone(name, builder, output, description, has_width, has_imagenet, imagenet_widths)
         return builder
 
     return register

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,15 +55,17 @@ def run_training(options: RunOptions) -> None:
     import_keras()  # only now: what the config lacks should be said at once
     from fr_train.trainer import train
 
-    result = train(
-        config,
-        run,
-        resume=options.resume,
-        force=options.force,
-        quiet=options.quiet,
-        cluster=options.cluster,
-        on_epoch=_show_row if options.is_chief else lambda row: None,
-    )
+    changes = options.resume and options.force and options.is_chief
+    with run.change_config(config) if changes else nullcontext():
+        result = train(
+            config,
+            run,
+            resume=options.resume,
+            force=options.force,
+            quiet=options.quiet,
+            cluster=options.cluster,
+            on_epoch=_show_row if options.is_chief else lambda row: None,
+        )
     if result.interrupted:
         click.echo(
             f"Stopped in epoch {result.position.epoch + 1} after {result.position.step} steps. Go on with: "
@@ -84,7 +87,6 @@ def run_training(options: RunOptions) -> None:
 
 def _resolve(options: RunOptions, run: Any) -> Any:
     from fr_train.config_file import find_config, load_config, parse_augment, parse_config, parse_override
-    from fr_train.overlay import read_overlay
 
     changes = dict(options.changes)
     if options.shards:
@@ -98,17 +100,24 @@ def _resolve(options: RunOptions, run: Any) -> Any:
             raise click.UsageError(
                 "--resume goes on with the config of the run; it takes neither --config nor --overwrite."
             )
-        return run.read_config(changes)
+        return _pin_overlay(run.read_config(changes))
     values = load_config(find_config(options.config)) if options.config else {}
     config = parse_config(values, overrides=changes)
     if not config.shards:
         raise click.UsageError("Missing option '--shards': the folder that `fr-prep rec2tfrecord` wrote.")
-    if config.overlay:
-        overlay = read_overlay(Path(config.overlay), sha256=config.overlay_sha256)
-        config = replace(config, overlay_sha256=overlay.sha256)
+    config = _pin_overlay(config)
     if options.is_chief:
         run.start(config, overwrite=options.overwrite)
     return config
+
+
+def _pin_overlay(config: Any) -> Any:
+    """Gives the config with the digest of its overlay, so that the run does not go on with another table."""
+    from fr_train.overlay import read_overlay
+
+    if not config.overlay:
+        return config
+    return replace(config, overlay_sha256=read_overlay(Path(config.overlay), sha256=config.overlay_sha256).sha256)
 
 
 def _show_row(row: Mapping[str, Any]) -> None:
