@@ -18,7 +18,7 @@ from fr_prep.digests import sha256_of_file
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.files import write_bytes, write_error
 from fr_prep.output_folder import OutputFolder
-from fr_prep.pairs.pair_bins import bin_bytes, draw_validation_pairs, pair_warnings, read_pair_images
+from fr_prep.pairs.pair_bins import bin_bytes, draw_validation_pairs, pair_warnings, read_validation_images
 from fr_prep.pairs.verification_pairs import PairSample
 from fr_prep.plan import RECORD_OVERHEAD_BYTES, Plan, PlanSettings, make_plan
 from fr_prep.pool import WorkerPool, open_pool
@@ -120,6 +120,7 @@ def plan_dataset(source: ImageSource, settings: BuildSettings) -> Conversion:
             num_bytes += (images.path / images.verification_bin["file"]).stat().st_size
         return Conversion(images=images, plan=plan, num_bytes=num_bytes)
     pairs = draw_validation_pairs(plan, num_pairs=settings.plan.verification_pairs, seed=settings.plan.seed)
+    read_validation_images(images, pairs)  # what the bin cannot hold is to end this before anything is written
     num_bytes += bin_bytes(pairs, image_lengths)
     images = replace(images, warnings=[*images.warnings, *pair_warnings(pairs)])
     return Conversion(images=images, plan=plan, num_bytes=num_bytes, pairs=pairs)
@@ -264,7 +265,7 @@ def _write_verification_bin(conversion: Conversion, staging: Path, name: str) ->
     images, pairs = conversion.images, conversion.pairs
     path = staging / manifests.verification_bin_name(name)
     if pairs:
-        write = partial(write_bin, path, read_pair_images(images.places, pairs), pairs.same.tolist())
+        write = partial(write_bin, path, read_validation_images(images, pairs), pairs.same.tolist())
     elif images.verification_bin:
         write = partial(write_bytes, path, (images.path / images.verification_bin["file"]).read_bytes())
     else:

@@ -10,6 +10,7 @@ from fr_prep.commands.demo_data import demo_data
 from fr_prep.commands.folder2bin import folder2bin
 from fr_prep.commands.folder2tfrecord import folder2tfrecord
 from fr_prep.commands.inspect import inspect
+from fr_prep.commands.interruption import INTERRUPTED
 from fr_prep.commands.merge import merge
 from fr_prep.commands.preview import preview
 from fr_prep.commands.rec2jpeg import rec2jpeg
@@ -24,7 +25,7 @@ __all__ = ["main"]
 
 
 class _PrepGroup(click.Group):
-    """Turns what data preparation reports into one line and exit code 1; a bug keeps its traceback."""
+    """Turns what data preparation reports into one line and exit code 1, and Ctrl-C into 130; a bug keeps its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -35,6 +36,9 @@ class _PrepGroup(click.Group):
             if error.filename is None:
                 raise
             raise click.ClickException(f"{error.filename}: {error.strerror}. Check the path.") from error
+        except KeyboardInterrupt as interrupt:
+            click.echo("Interrupted.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from interrupt
 
 
 @click.group(

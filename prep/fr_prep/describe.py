@@ -13,10 +13,11 @@ from fr_prep.errors import ShardError, SourceError
 from fr_prep.images import ImageKind, sniff_images
 from fr_prep.manifest import CLASS_INDEX_FILE, KINDS, MANIFEST_FILE, VERIFICATION_PAIRS, Manifest, read_manifest
 from fr_prep.sources.bins import read_verification_bin
+from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.image_set import ImageSet
-from fr_prep.sources.insightface import read_face_set
 from fr_prep.sources.open_source import holds_class_folders, open_source
+from fr_prep.sources.record_set import RecordSetSource
 
 __all__ = ["Description", "describe"]
 
@@ -42,8 +43,12 @@ class Description:
         return {"kind": self.kind, **self.facts, "warnings": list(self.warnings)}
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, settings: RecordSettings | None = None) -> Description:
     """Says what a path is, whichever of the five.
+
+    Args:
+        path: the file or folder.
+        settings: how a record set is to be read.
 
     Raises:
         SourceError: if it is none of them, or damaged.
@@ -56,7 +61,7 @@ def describe(path: Path) -> Description:
     if holds_class_folders(path):
         return _describe_class_folders(path)
     if path.is_dir() or path.suffix == ".rec":
-        return _describe_records(path)
+        return _describe_records(path, settings or RecordSettings())
     if path.suffix == ".bin":
         return _describe_bin(path)
     if path.exists():
@@ -66,8 +71,8 @@ def describe(path: Path) -> Description:
     raise SourceError(f"{path}: there is no such file or folder.")
 
 
-def _describe_records(path: Path) -> Description:
-    source = read_face_set(path)
+def _describe_records(path: Path, settings: RecordSettings) -> Description:
+    source = RecordSetSource(path, settings).read()
     facts = {
         **_describe_images(source),
         "num_bytes": source.path.stat().st_size,

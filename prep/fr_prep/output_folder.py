@@ -19,7 +19,7 @@ from fr_prep.errors import OutputError, ShardError
 from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, sync_files, write_error, write_text
 from fr_prep.manifest import KINDS, MANIFEST_FILE, read_manifest
 
-__all__ = ["PLAN_FILE", "STAGING_FOLDER", "OutputFolder", "require_same"]
+__all__ = ["PLAN_FILE", "STAGING_FOLDER", "OutputFolder", "require_free", "require_place", "require_same"]
 
 Json = TypeVar("Json", dict[str, Any], list[str])
 
@@ -39,7 +39,7 @@ class OutputFolder:
         staging: the folder inside in which everything is made.
 
     Raises:
-        OutputError: on entering, if the folder cannot be made, or another process writes there.
+        OutputError: on entering, if there is a file, the folder cannot be made, or another process writes there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,11 +56,12 @@ class OutputFolder:
         return self
 
     def _lock(self) -> None:
+        require_place(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise write_error(self.path, error) from error
+            raise write_error(self.path, error, then="try again") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -96,29 +97,39 @@ class OutputFolder:
         Raises:
             OutputError: if something is there that neither option covers, or the interrupted run was another one.
         """
-        fingerprint = json.loads(json.dumps(fingerprint))
-        plan_path = self.staging / PLAN_FILE
         try:
-            if overwrite:
+            if self._has_ended():
                 self.discard()
-            elif not self.staging.exists() or self._has_ended():
-                self.discard()
-                self._refuse_others(resume=resume)
-            elif not resume:
-                raise OutputError(
-                    f"{self.path}: an unfinished conversion is there. Go on with it by --resume, or start anew by --overwrite."
-                )
-            elif not plan_path.exists():
-                self.discard()  # killed before it began: there is nothing to go on with
-            else:
-                require_same(str(self.path), _read_json(plan_path, dict), fingerprint)
+            if self.can_go_on(fingerprint, overwrite=overwrite, resume=resume):
                 for orphan in self.staging.glob(f"*{INCOMPLETE_SUFFIX}"):
                     orphan.unlink()
                 return
+            self.discard()
             self.staging.mkdir(exist_ok=True)
-            write_text(plan_path, json.dumps(fingerprint, indent=1))
+            write_text(self.staging / PLAN_FILE, json.dumps(fingerprint, indent=1))
         except OSError as error:
             raise write_error(self.staging, error) from error
+
+    def can_go_on(self, fingerprint: Mapping[str, Any], *, overwrite: bool, resume: bool) -> bool:
+        """Says whether an interrupted run is to be gone on with, or refuses as `prepare` does; writes nothing.
+
+        Raises:
+            OutputError: if something is there that neither option covers, or the interrupted run was another one.
+        """
+        if overwrite:
+            return False
+        if not self.staging.exists() or self._has_ended():
+            self._refuse_others(resume=resume)
+            return False
+        if not resume:
+            raise OutputError(
+                f"{self.path}: an unfinished conversion is there. Go on with it by --resume, or start anew by --overwrite."
+            )
+        plan_path = self.staging / PLAN_FILE
+        if not plan_path.exists():
+            return False  # killed before it began: there is nothing to go on with
+        require_same(str(self.path), _read_json(plan_path, dict), json.loads(json.dumps(fingerprint)))
+        return True
 
     def _refuse_others(self, *, resume: bool) -> None:
         if (self.path / MANIFEST_FILE).exists():
@@ -219,6 +230,32 @@ class OutputFolder:
             if unfinished and (self.staging / file).exists():
                 self._remove([name for name in _read_json(self.staging / file, list) if Path(name).name == name])
         shutil.rmtree(self.staging)
+
+
+def require_place(path: Path) -> None:
+    """Refuses a path that no folder can be made at, since it, or what it lies in, is a file.
+
+    Raises:
+        OutputError: if that is so.
+    """
+    there = next((place for place in (path, *path.parents) if os.path.lexists(place)), None)
+    if there and not is_folder(there):
+        what = "it" if there == path else str(there)
+        raise OutputError(
+            f"{path}: cannot be written: {what} exists and is a file, expected a folder. Choose another folder."
+        )
+
+
+def require_free(path: Path, fingerprint: Mapping[str, Any], *, overwrite: bool, resume: bool) -> None:
+    """Refuses a folder that a run would refuse, for one that writes nothing; see `OutputFolder.prepare`.
+
+    Raises:
+        OutputError: if the folder cannot be one, is being written, or holds something that neither option covers.
+    """
+    require_place(path)
+    if is_folder(path):
+        with OutputFolder(path) as folder:
+            folder.can_go_on(fingerprint, overwrite=overwrite, resume=resume)
 
 
 def _read_json(path: Path, kind: type[Json]) -> Json:

@@ -55,14 +55,17 @@ class PlanSettings:
             raise ValueError(f"expected a validation fraction in [0, 1), received {self.validation_fraction}")
         if self.split_by not in ("image", "identity"):
             raise ValueError(f"expected a split by image or by identity, received {self.split_by!r}")
-        if self.split_by == "identity" and not self.validation_fraction:
-            raise ValueError("expected a validation fraction with a split by identity, received none")
         if self.min_images < 1:
             raise ValueError(f"expected at least 1 image a class, received {self.min_images}")
         if self.verification_pairs < 0 or self.verification_pairs % 20:
             raise ValueError(f"expected a multiple of 20 verification pairs, received {self.verification_pairs}")
-        if self.verification_pairs and self.split_by != "identity":
-            raise ValueError(f"expected verification pairs with a split by identity, received one by {self.split_by}")
+        if self.verification_pairs and (self.split_by != "identity" or not self.validation_fraction):
+            raise ValueError(
+                "expected verification pairs with a split by identity and a validation fraction, received "
+                f"{self.validation_fraction} by {self.split_by}"
+            )
+        if self.split_by == "identity" and not self.validation_fraction:
+            raise ValueError("expected a validation fraction with a split by identity, received none")
 
 
 @dataclass(frozen=True, slots=True)

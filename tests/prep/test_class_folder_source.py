@@ -6,12 +6,12 @@ import jsonschema
 import pandas as pd
 import pytest
 
+from fr_prep import pictures
 from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.pictures import load_picture, save_png
 from fr_prep.plan import PlanSettings
 from fr_prep.pool import LocalPool
-from fr_prep import pictures
 from fr_prep.sources.class_folder_source import ClassFolderSource
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.image_set import ENCODED

@@ -311,16 +311,39 @@ def test_overwrite_leaves_nothing_of_the_older_tree_and_everything_else(make_set
     (out / "thesis.txt").write_text("mine")
     (out / "0" / "note.txt").write_text("mine as well")
     (out / "4" / "note.txt").write_text("mine as well")
+    before = image_bytes(out)
     with pytest.raises(
-        OutputError, match=r"out/0: is no part of the class folders .* Move it away, then go on with --resume"
+        OutputError, match=r"out/0/note\.txt: is no part of the class folders .* Move it away, or choose another folder"
     ):
         export(made.folder, out, overwrite=True)
+    assert image_bytes(out) == before
     (out / "0" / "note.txt").rename(out / "note.txt")
-    export(made.folder, out, resume=True)
+    export(made.folder, out, overwrite=True)
     export(made.folder, tmp_path / "expected")
     assert image_bytes(out) == image_bytes(tmp_path / "expected")
     assert sorted(path.name for path in out.iterdir()) == ["0", "1", "2", "4", "images.csv", "note.txt", "thesis.txt"]
     assert [path.name for path in (out / "4").iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize("stranger", ["0/note.txt", "2/drawer/note.txt"])
+def test_what_comes_into_a_class_folder_meanwhile_is_named_and_the_older_tree_stays(made, out, monkeypatch, stranger):
+    export(made.folder, out)
+    before, publish = image_bytes(out), class_tree.ClassTree.publish
+
+    def write_and_publish(tree):
+        (out / stranger).parent.mkdir(exist_ok=True)
+        (out / stranger).write_text("mine")
+        publish(tree)
+
+    named = "/".join(stranger.split("/")[:2])
+    with monkeypatch.context() as patch:
+        patch.setattr(class_tree.ClassTree, "publish", write_and_publish)
+        with pytest.raises(OutputError, match=f"out/{named}: is no part .* Move it away, then go on with --resume"):
+            export(made.folder, out, overwrite=True)
+    assert {file: image for file, image in image_bytes(out).items() if STAGING not in file} == before
+    (out / named).rename(out / "mine")
+    export(made.folder, out, resume=True)
+    assert image_bytes(out) == before
 
 
 def test_overwrite_writes_no_class_folder_over_a_folder_that_no_table_lists(made, out):

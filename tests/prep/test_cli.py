@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from fr_eval.bins import write_bin
 from fr_prep.cli import main
 from fr_prep.commands.options import ByteSize
 
@@ -32,6 +34,49 @@ def test_a_wrong_command_line_ends_with_2(command, run_prep):
     ended = run_prep(command, "--no-such-option")
     assert ended.returncode == 2
     assert "Usage: fr-prep" in ended.stderr
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ctrl_c_is_one_line_and_ends_with_130(command, monkeypatch):
+    monkeypatch.setattr(main.commands[command], "callback", interrupt)
+    ended = CliRunner().invoke(main, [command, *["x"] * num_arguments(command)])
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (130, "", "Interrupted.\n")
+
+
+def num_arguments(command):
+    arguments = [each for each in main.commands[command].params if isinstance(each, click.Argument)]
+    return len(arguments) + (command == "merge")
+
+
+@pytest.mark.parametrize(
+    ("source", "command"), [("x.bin", "bin2tfrecord"), ("set", "rec2jpeg"), ("set", "rec2tfrecord")]
+)
+def test_ctrl_c_names_resume_where_something_is_kept_and_only_there(source, command, made, drawn_image, monkeypatch):
+    write_bin(made / "x.bin", [drawn_image(0), drawn_image(1)], [True])
+    monkeypatch.chdir(made)
+    options = [command, source, "out", "--workers", "1", "--quiet"]
+    for step, said in (
+        ("read", "Interrupted.\n"),
+        ("write", "Interrupted. What was finished is kept: go on with --resume (out).\n"),
+    ):
+        with monkeypatch.context() as patch:
+            for place in STEPS[step]:
+                patch.setattr(place, interrupt)
+            ended = CliRunner().invoke(main, options)
+        assert (ended.exit_code, ended.stderr) == (130, said)
+        assert (made / "out").exists() == (step == "write")
+    assert CliRunner().invoke(main, [*options, "--resume"]).exit_code == 0
+
+
+STEPS = {
+    "read": ["fr_prep.pairs.verification_shards.read_verification_bin", "fr_prep.sources.record_set.read_face_set"],
+    "write": [f"fr_prep.{place}" for place in ("build.write_shard", "pairs.verification_shards.write_shard")]
+    + ["fr_prep.export.class_folders.write_image_files"],
+}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +112,7 @@ def test_the_whole_way_by_command(run_prep, made):
 def test_the_plain_outputs_say_what_to_do_next(run_prep, made):
     converted = run_prep("rec2tfrecord", "set", "out", "--min-images", "2", cwd=made)
     assert "10 images in 2 classes" in converted.stdout
-    assert "1 images of 1 classes with too few images" in converted.stdout
+    assert "1 image of 1 class with too few images" in converted.stdout
     assert "fr-prep verify out" in converted.stdout
     assert "sound. 10 records" in run_prep("verify", "out", cwd=made).stdout
 
@@ -78,6 +123,51 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(run_prep, made)
     plan = json.loads(run_prep("rec2tfrecord", "set", "out", "--dry-run", "--json", cwd=made).stdout)
     assert plan["num_bytes"] < plan["free_bytes"]
     assert sorted(path.name for path in made.iterdir()) == ["set"]
+
+
+@pytest.mark.parametrize(
+    ("command", "source"),
+    [("rec2tfrecord", "set"), ("rec2jpeg", "set"), ("bin2tfrecord", "x.bin"), ("tfrecord2rec", "shards")],
+)
+def test_a_dry_run_refuses_a_folder_that_is_taken_as_the_run_does(
+    command, source, made, drawn_image, monkeypatch, digest_files
+):
+    write_bin(made / "x.bin", [drawn_image(0), drawn_image(1)], [True])
+    monkeypatch.chdir(made)
+    assert CliRunner().invoke(main, ["rec2tfrecord", "set", "shards", "--quiet"]).exit_code == 0
+    line = [command, source, "out"]
+    assert CliRunner().invoke(main, line).exit_code == 0
+    (made / "file").write_text("mine")
+    before = digest_files(made)
+    for out in ("out", "file", "file/out"):
+        refused, planned = (CliRunner().invoke(main, [command, source, out, *dry]) for dry in ([], ["--dry-run"]))
+        assert (planned.exit_code, planned.stdout, planned.stderr) == (1, "", refused.stderr)
+    assert CliRunner().invoke(main, [*line, "--dry-run", "--overwrite"]).exit_code == 0
+    assert digest_files(made) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "source"), [("rec2tfrecord", "set"), ("rec2jpeg", "set"), ("bin2tfrecord", "x.bin")]
+)
+def test_a_dry_run_knows_what_can_be_gone_on_with(
+    command, source, made, make_set, drawn_image, monkeypatch, digest_files
+):
+    images = [drawn_image(number) for number in range(3)]
+    write_bin(made / "x.bin", images[:2], [True])
+    monkeypatch.chdir(made)
+    line = [command, source, "out", "--workers", "1"]
+    with monkeypatch.context() as patch:
+        for place in STEPS["write"]:
+            patch.setattr(place, interrupt)
+        assert CliRunner().invoke(main, line).exit_code == 130
+    before = digest_files(made / "out")
+    assert "an unfinished conversion is there" in CliRunner().invoke(main, [*line, "--dry-run"]).stderr
+    for option in ("--resume", "--overwrite"):
+        assert CliRunner().invoke(main, [*line, option, "--dry-run"]).stdout.count("Would write") == 1
+    make_set(made / "set", num_classes=2)
+    write_bin(made / "x.bin", images[1:], [True])
+    assert "is another one" in CliRunner().invoke(main, [*line, "--resume", "--dry-run"]).stderr
+    assert digest_files(made / "out") == before
 
 
 @pytest.mark.parametrize(
@@ -117,6 +207,39 @@ def test_demo_data_is_a_true_set_of_people_who_are_not_in_the_bin(run_prep, tmp_
     assert (facts["num_pairs"], facts["num_same"]) == (20, 10)
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "inspect",
+            ["record set, class folders, a verification bin, or a folder of shards: of a data set, or of a bin"],
+        ),
+        ("preview", ["SRC is a record set, class folders, a folder of shards, or a verification bin"]),
+        ("stats", ["SRC is a record set, class folders or a folder of shards"]),
+        ("rec2tfrecord", ["a multiple of 20"]),
+        ("folder2bin", ["a multiple of twice the folds"]),
+    ],
+)
+def test_help_names_every_kind_of_source_and_what_a_number_must_be(command, words):
+    said = " ".join(CliRunner().invoke(main, [command, "--help"]).stdout.split())
+    assert all(word in said for word in words)
+
+
+def test_a_single_one_is_no_plural(run_prep, make_set, tmp_path):
+    made = make_set(tmp_path / "one", num_classes=1, images_per_class=2)
+    content = bytearray(made.rec.read_bytes())
+    content[dict(made.entries)[2] + 32 : dict(made.entries)[2] + 40] = bytes(8)
+    made.rec.write_bytes(content)
+    options = ("--on-error", "skip", "--shards", "1", "--quiet")
+    written = run_prep("rec2tfrecord", "one", "shards", *options, cwd=tmp_path).stdout
+    assert "shards: 1 image in 1 class\n" in written
+    assert "  train                 1 image       1 shard " in written
+    assert "1 damaged record or stretch listed in the manifest" in written
+    assert "1 record in 1 shard, 1 class," in run_prep("verify", "shards", cwd=tmp_path).stdout
+    assert "Wrote 1 image in 1 class folder to" in run_prep("rec2jpeg", "shards", "images", cwd=tmp_path).stdout
+    assert "Wrote 1 image in 1 class to" in run_prep("tfrecord2rec", "shards", "rec", cwd=tmp_path).stdout
+
+
 def test_a_number_of_pairs_that_makes_no_balanced_folds_ends_with_2(run_prep, tmp_path):
     assert run_prep("demo-data", "a", "--pairs", "25", cwd=tmp_path).returncode == 2
 
@@ -132,8 +255,6 @@ def test_a_number_of_pairs_that_makes_no_balanced_folds_ends_with_2(run_prep, tm
     ],
 )
 def test_no_command_loads_a_framework(arguments, run_prep, drawn_image, made):
-    from fr_eval.bins import write_bin
-
     write_bin(made / "x.bin", [drawn_image(0), drawn_image(1)], [True])
     run_prep("rec2tfrecord", "set", "out", "--quiet", cwd=made)
     code = (

@@ -1,6 +1,8 @@
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fr_eval.bins import read_bin
 
@@ -73,6 +75,19 @@ def test_damaged_images_are_left_out_before_the_draw_where_that_is_allowed(run_p
     skipped = run_prep("folder2bin", *options, "--on-error", "skip", cwd=made)
     assert skipped.returncode == 0, skipped.stderr
     assert "24 damaged images are left out" in skipped.stderr
+
+
+def test_pictures_that_evaluation_cannot_decode_are_left_out_and_named(run_prep, made):
+    for folder in (made / "people").iterdir():
+        Image.fromarray(np.full((8, 8), 3000, dtype=np.uint16)).save(folder / "deep.png")
+        (folder / "0.jpg").unlink()
+    options = ("people", "x.bin", "--num-pairs", "40")
+    failed = run_prep("folder2bin", *options, cwd=made)
+    assert failed.returncode == 1
+    assert "expected 8 bits a channel. Mend or remove it, or leave it out by --on-error skip." in failed.stderr
+    skipped = run_prep("folder2bin", *options, "--on-error", "skip", cwd=made)
+    assert skipped.returncode == 0, skipped.stderr
+    assert "24 damaged images are left out: p00/deep.png: its pixels are of Pillow's mode I;16" in skipped.stderr
 
 
 @pytest.mark.parametrize(

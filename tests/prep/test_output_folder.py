@@ -120,6 +120,15 @@ def test_a_file_in_place_of_the_folder_is_refused(source, out):
     assert out.read_text() == "mine"
 
 
+@pytest.mark.parametrize("place", ["", "inside"])
+def test_a_file_in_place_of_the_folder_is_not_said_to_be_mended_and_gone_on_with(source, out, place):
+    out.write_text("mine")
+    with pytest.raises(OutputError, match="exists and is a file, expected a folder") as caught:
+        build(source, out / place)
+    assert str(caught.value).startswith(f"{out / place}: cannot be written")
+    assert "--resume" not in str(caught.value)
+
+
 def test_the_source_folder_may_be_the_output_only_by_overwrite_and_keeps_its_files(source, digest_files):
     before = digest_files(source)
     with pytest.raises(OutputError, match=r"train\.rec"):

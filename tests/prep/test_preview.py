@@ -203,7 +203,7 @@ def test_what_stats_found_can_be_looked_at(out, make_set, soft_image, tmp_path, 
     marks = [group["mark"] for group in json.loads(ended.stdout)["groups"]]
     assert sorted(marks) == ["different classes", "different classes", "in x.bin", "in x.bin"]
     fewer = run("preview", "set", out, "--found", "l.csv", "--pairs", "1", "--overwrite")
-    assert "2 images of 1 pairs" in fewer.stdout
+    assert "2 images of 1 pair," in fewer.stdout
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from click.testing import CliRunner
 
 from fr_prep.build import BuildSettings, build_dataset
+from fr_prep.cli import main
 from fr_prep.errors import DamagedRecordError, OutputError
 from fr_prep.manifest import read_manifest
 from fr_prep.plan import PlanSettings
@@ -152,3 +154,102 @@ def test_a_label_position_by_command(make_set, run_prep, tmp_path):
     ended = run_prep("rec2tfrecord", "set", "out2", "--label-position", "2", cwd=tmp_path)
     assert ended.returncode == 1
     assert "key 1: expected a label at position 2" in ended.stderr
+
+
+READING = [("inspect", "set"), ("rec2jpeg", "set", "out"), ("stats", "set"), ("preview", "set", "out.html")]
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+@pytest.mark.parametrize("line", READING, ids=lambda line: line[0])
+def test_who_is_told_to_leave_damage_out_can(line, damaged, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    refused = run(*line)
+    assert refused.exit_code == 1
+    assert "Or leave out what is damaged, by --on-error skip." in refused.stderr
+    skipped = run(*line, "--on-error", "skip")
+    assert skipped.exit_code == 0, skipped.stderr
+    said = "2 damaged images left out" if line[0] == "preview" else "2 damaged records or stretches were left out"
+    assert said in skipped.output
+
+
+@pytest.mark.parametrize("line", READING, ids=lambda line: line[0])
+def test_who_is_told_of_another_label_can_take_it(line, make_set, monkeypatch, tmp_path):
+    make_set(tmp_path / "set", labels=[[0.5, 7.0], [1.5, 7.0], [2.5, 9.0]])
+    monkeypatch.chdir(tmp_path)
+    refused = run(*line)
+    assert refused.exit_code == 1
+    assert "or another --label-position is its class" in refused.stderr
+    taken = run(*line, "--label-position", "1", "--json")
+    assert taken.exit_code == 0, taken.stderr
+    content = json.loads(taken.stdout)
+    assert content.get("num_classes", len(content.get("groups", ()))) == 2
+
+
+@pytest.mark.parametrize("source", ["shards", "folders", "x.bin"])
+@pytest.mark.parametrize("command", ["inspect", "rec2jpeg", "stats", "preview"])
+def test_options_of_a_record_set_are_for_nothing_else(command, source, make_set, drawn_image, monkeypatch, tmp_path):
+    make_set(tmp_path / "set")
+    monkeypatch.chdir(tmp_path)
+    assert run("rec2tfrecord", "set", "shards", "--quiet").exit_code == 0
+    (tmp_path / "folders" / "a").mkdir(parents=True)
+    (tmp_path / "x.bin").write_bytes(b"")
+    line = [command, source, *{"rec2jpeg": ["out"], "preview": ["out.html"]}.get(command, [])]
+    ended = run(*line, "--on-error", "fail", "--label-position", "0")
+    assert ended.exit_code == 2
+    assert f"Error: --label-position and --on-error: for a record set alone, which {source} is not." in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("others", "num_warnings"), [(["faces.idx"], 0), (["train.idx"], 1), (["train.idx", "train.rec"], 0)]
+)
+def test_an_index_that_does_not_belong_to_the_records_is_named(make_set, tmp_path, others, num_warnings):
+    made = make_set(tmp_path / "set", header=False)
+    made.rec.rename(tmp_path / "set" / "faces.rec")
+    made.idx.rename(tmp_path / "set" / others[0])
+    for name in others[1:]:
+        (tmp_path / "set" / name).touch()
+    warnings = RecordSetSource(tmp_path / "set" / "faces.rec").read().warnings
+    named = [
+        warning
+        for warning in warnings
+        if warning.startswith("train.idx is not used, since it does not belong to faces.rec")
+    ]
+    assert len(named) == num_warnings
+
+
+@pytest.fixture
+def cut_short(make_set, drawn_image, monkeypatch, tmp_path):
+    """40 people with 3 images each, of which one person in two has one that is cut short."""
+    monkeypatch.chdir(tmp_path)
+    images = {key: drawn_image(key) for key in range(1, 121)}
+    images |= {key: image[:-100] for key, image in images.items() if key % 6 == 0}
+    return make_set(tmp_path / "set", num_classes=40, images_per_class=3, images=images.__getitem__)
+
+
+def test_images_that_cannot_be_decoded_are_found_where_it_is_asked_for(cut_short, tmp_path):
+    refused = run("rec2tfrecord", "set", "out", "--decode", "--quiet")
+    assert refused.exit_code == 1
+    place = f"set/train.rec, record at byte {dict(cut_short.entries)[6]}, key 6: is a damaged image: "
+    assert refused.stderr.startswith(f"Error: {place}")
+    assert (
+        "20 of 120 images are like that. Copy the file again. Or leave out what is damaged, by --on-error skip."
+        in refused.stderr
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_verification_bin_is_drawn_from_what_is_left_of_images_that_cannot_be_decoded(cut_short, tmp_path):
+    split = ("--validation-fraction", "0.5", "--split-by", "identity", "--verification-pairs", "40")
+    line = ("rec2tfrecord", "set", "out", *split, "--on-error", "skip", "--quiet")
+    refused = run(*line)
+    assert refused.exit_code == 1
+    assert "Convert its source with --decode --on-error skip" in refused.stderr
+    written = run(*line, "--decode", "--workers", "2")
+    assert written.exit_code == 0, written.stderr
+    content = read_manifest(tmp_path / "out").content
+    assert content["arguments"]["decode"] is True
+    assert [record["key"] for record in content["left_out"]["records"]] == list(range(6, 121, 6))
+    assert content["verification_bin"]["num_pairs"] == 40

@@ -198,6 +198,22 @@ def test_too_few_unseen_images_are_an_error_before_anything_is_written(made, tmp
     assert not (tmp_path / "out").exists()
 
 
+def test_an_image_that_the_bin_cannot_hold_is_named_before_anything_is_written(make_set, drawn_image, tmp_path):
+    made = make_set(
+        tmp_path / "set",
+        num_classes=40,
+        images_per_class=3,
+        images=lambda key: drawn_image(key)[: -100 if key % 3 else None],
+    )
+    message = (
+        r"train\.rec, record at byte \d+, key \d+: is no image that evaluation can decode.*--decode --on-error skip"
+    )
+    for run in (build, lambda made, _: plan_dataset(RecordSetSource(made.folder), settings())):
+        with pytest.raises(SourceError, match=message):
+            run(made, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_folds_that_share_people_are_said_to(made, tmp_path):
     manifest = build(made, tmp_path / "out", validation_fraction=0.2)
     assert any("Folds of the verification bin share people" in warning for warning in manifest.content["warnings"])

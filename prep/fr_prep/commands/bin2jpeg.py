@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fr_prep.commands.options import dry_run_option, json_option, overwrite_option
+from fr_prep.commands.wording import count
 
 __all__ = ["bin2jpeg"]
 
@@ -57,9 +58,10 @@ def bin2jpeg(
         click.echo(json.dumps({"dry_run": dry_run, **result.to_dict()}, indent=1))
         return
     entries = ", ".join(f"{count:,} {kind}" for kind, count in result.entries_before.items())
-    click.echo(f"{source}: {result.num_pairs:,} pairs; entries: {entries}")
+    click.echo(f"{source}: {count(result.num_pairs, 'pair')}; entries: {entries}")
     click.echo(
-        f"{'Would write' if dry_run else 'Wrote'} {result.output}: {result.num_unchanged:,} images unchanged", nl=False
+        f"{'Would write' if dry_run else 'Wrote'} {result.output}: {count(result.num_unchanged, 'image')} unchanged",
+        nl=False,
     )
     if result.num_encoded:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in result.encoded_from.items())

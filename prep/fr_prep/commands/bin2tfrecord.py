@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from fr_prep.commands.interruption import say_how_to_go_on
 from fr_prep.commands.options import (
     ByteSize,
     dry_run_option,
@@ -12,6 +13,7 @@ from fr_prep.commands.options import (
     quiet_option,
     workers_option,
 )
+from fr_prep.commands.wording import count
 
 __all__ = ["bin2tfrecord"]
 
@@ -49,7 +51,7 @@ def bin2tfrecord(
     import json
 
     from fr_prep.build import BuildSettings
-    from fr_prep.pairs.verification_shards import convert_bin, name_of_bin, plan_bin
+    from fr_prep.pairs.verification_shards import convert_bin, name_of_bin, plan_bin, require_free_folder
     from fr_prep.plan import DEFAULT_SHARD_BYTES, PlanSettings
     from fr_prep.pool import default_workers
 
@@ -68,16 +70,16 @@ def bin2tfrecord(
         raise click.UsageError(f"{error}.") from error
     if dry_run:
         plan = plan_bin(source, settings)
+        require_free_folder(plan, out, settings)
         num_pairs, num_shards = plan.bin.num_pairs, len(plan.shards)
         if as_json:
             counts = {"num_pairs": num_pairs, "num_shards": num_shards, "num_encoded": plan.num_encoded}
             click.echo(json.dumps({"dry_run": True, "out": str(out), "name": settings.name, **counts}, indent=1))
         else:
-            click.echo(
-                f"Would write {num_pairs:,} pairs in {num_shards} shard{'s' if num_shards > 1 else ''} to {out}."
-            )
+            click.echo(f"Would write {count(num_pairs, 'pair')} in {count(num_shards, 'shard')} to {out}.")
         return
-    manifest = convert_bin(source, out, settings=settings)
+    with say_how_to_go_on(out):
+        manifest = convert_bin(source, out, settings=settings)
     content, num_shards = manifest.content, len(manifest.shards())
     if not quiet:
         for warning in content["warnings"]:
@@ -85,6 +87,6 @@ def bin2tfrecord(
     if as_json:
         click.echo(json.dumps({"out": str(out), **content}, indent=1))
         return
-    pairs = f"{content['num_pairs']:,} pairs, {content['num_same']:,} of one person"
-    click.echo(f"{out}: {pairs}, in {num_shards} shard{'s' if num_shards > 1 else ''}")
+    pairs = f"{count(content['num_pairs'], 'pair')}, {content['num_same']:,} of one person"
+    click.echo(f"{out}: {pairs}, in {count(num_shards, 'shard')}")
     click.echo(f"Measure on it with: fr-eval --model MODEL.keras {out}")

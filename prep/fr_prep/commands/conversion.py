@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fr_prep.commands.conversion_output import show_plan, show_result, warn
+from fr_prep.commands.interruption import say_how_to_go_on
 from fr_prep.commands.options import (
     ByteSize,
     dry_run_option,
@@ -64,7 +65,7 @@ _OPTIONS = (
         type=click.IntRange(0),
         default=0,
         show_default=True,
-        help="Write a verification bin of so many pairs of the identities that --split-by identity sets apart.",
+        help="Write a verification bin of so many pairs, a multiple of 20, of the identities that --split-by identity sets apart.",
     ),
     click.option(
         "--min-images", type=click.IntRange(1), default=1, show_default=True, help="Drop classes with fewer images."
@@ -119,23 +120,25 @@ def convert(
     import time
 
     begun = time.perf_counter() - time.process_time()  # Python's own start is part of it
-    try:
+    with say_how_to_go_on(out):
         from fr_prep.build import build_dataset, plan_dataset
+        from fr_prep.output_folder import require_free
+        from fr_prep.source_states import file_states, source_fingerprint
 
         settings = _settings(quiet=quiet, **options)
         if dry_run:
             if not isinstance(out, Path):
                 raise click.UsageError(f"Expected a folder of this machine with --dry-run, received {out}.")
             conversion = plan_dataset(source, settings)
+            depends_on = source_fingerprint(source, conversion.images, file_states(source))
+            fingerprint = {**depends_on, **settings.arguments()}
+            require_free(out, fingerprint, overwrite=settings.overwrite, resume=settings.resume)
             place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
             estimate = _estimate(conversion, source, place, settings, time.perf_counter() - begun)
             arguments = {**settings.arguments(), **source.arguments()}
             show_plan(conversion, arguments, out, place, estimate, as_json=as_json, quiet=quiet)
             return
         manifest = build_dataset(source, out, settings=settings)
-    except KeyboardInterrupt as interrupt:
-        click.echo(f"Interrupted. What was finished is kept: go on with --resume ({out}).", err=True)
-        raise click.exceptions.Exit(130) from interrupt
     show_result(manifest, out, as_json=as_json, quiet=quiet)
 
 

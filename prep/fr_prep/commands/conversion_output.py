@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fr_prep.commands.wording import count, noun
+
 if TYPE_CHECKING:
     from fr_prep.build import Conversion
     from fr_prep.estimate import Estimate
@@ -75,9 +77,9 @@ def show_plan(
         click.echo(json.dumps(content, indent=1))
         return
     click.echo(f"{conversion.images.path}: {conversion.images.dialect}")
-    click.echo(f"Would write {plan.num_images:,} images in {plan.classes.num_classes:,} classes to {out}:")
+    click.echo(f"Would write {_count_images(plan.num_images, plan.classes.num_classes)} to {out}:")
     for split, shards in plan.splits.items():
-        click.echo(f"  {split:<11}{sum(map(len, shards)):>12,} images {len(shards):>6} shards")
+        click.echo(_split_line(split, sum(map(len, shards)), len(shards)))
     if conversion.num_pairs:
         click.echo(f"  bin        {conversion.num_pairs:>12,} pairs in a verification bin")
     _show_dropped(dropped)
@@ -86,13 +88,17 @@ def show_plan(
     click.echo(f"At most {conversion.num_bytes / 1e6:,.1f} MB of {free_bytes / 1e6:,.1f} MB free.")
     if estimate:
         click.echo(
-            f"About {say_seconds(estimate.seconds)} with {_count(estimate.num_workers, 'worker')}, as "
-            f"{_count(estimate.sampled_images, 'image')} written on trial show."
+            f"About {say_seconds(estimate.seconds)} with {count(estimate.num_workers, 'worker')}, as "
+            f"{count(estimate.sampled_images, 'image')} written on trial show."
         )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _count_images(num_images: int, num_classes: int) -> str:
+    return f"{count(num_images, 'image')} in {count(num_classes, 'class', 'classes')}"
+
+
+def _split_line(split: str, num_images: int, num_shards: int) -> str:
+    return f"  {split:<11}{num_images:>12,} {noun(num_images, 'image'):<6} {num_shards:>6} {noun(num_shards, 'shard')}"
 
 
 def show_result(manifest: Manifest, out: Path | Store, *, as_json: bool, quiet: bool) -> None:
@@ -104,11 +110,10 @@ def show_result(manifest: Manifest, out: Path | Store, *, as_json: bool, quiet: 
     if as_json:
         click.echo(json.dumps({"out": str(out), **content}, indent=1))
         return
-    click.echo(f"{out}: {manifest.num_images:,} images in {manifest.num_classes:,} classes")
+    click.echo(f"{out}: {_count_images(manifest.num_images, manifest.num_classes)}")
     for split, entry in content["splits"].items():
-        click.echo(
-            f"  {split:<11}{entry['num_images']:>12,} images {len(entry['shards']):>6} shards {entry['num_bytes'] / 1e6:>12,.1f} MB"
-        )
+        line = _split_line(split, entry["num_images"], len(entry["shards"]))
+        click.echo(f"{line:<46} {entry['num_bytes'] / 1e6:>12,.1f} MB")
     if "verification_bin" in content:
         bin_ = content["verification_bin"]
         click.echo(f"  bin        {bin_['num_pairs']:>12,} pairs in {bin_['file']}")
@@ -124,13 +129,15 @@ def show_result(manifest: Manifest, out: Path | Store, *, as_json: bool, quiet: 
 
 def _show_left_out(num_records: int) -> None:
     if num_records:
-        click.echo(f"  left out   {num_records:>12,} damaged records or stretches, each listed in the manifest")
+        records = noun(num_records, "damaged record or stretch", "damaged records or stretches, each")
+        click.echo(f"  left out   {num_records:>12,} {records} listed in the manifest")
 
 
 def _show_dropped(dropped: dict[str, int]) -> None:
     if dropped["num_classes"]:
         click.echo(
-            f"  dropped    {dropped['num_images']:>12,} images of {dropped['num_classes']:,} classes with too few images"
+            f"  dropped    {dropped['num_images']:>12,} {noun(dropped['num_images'], 'image')} of "
+            f"{count(dropped['num_classes'], 'class', 'classes')} with too few images"
         )
 
 

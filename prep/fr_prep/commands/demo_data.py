@@ -16,7 +16,11 @@ __all__ = ["demo_data"]
 )
 @click.option("--images", type=click.IntRange(2), default=18, show_default=True, help="Images of each.")
 @click.option(
-    "--pairs", type=click.IntRange(20), default=600, show_default=True, help="Pairs in the bin, of unseen people."
+    "--pairs",
+    type=click.IntRange(20),
+    default=600,
+    show_default=True,
+    help="Pairs in the bin, of unseen people; a multiple of 20.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is drawn.")
 @workers_option

@@ -14,6 +14,7 @@ from fr_prep.commands.options import (
     quiet_option,
     workers_option,
 )
+from fr_prep.commands.wording import count
 
 __all__ = ["folder2bin"]
 
@@ -26,7 +27,13 @@ __all__ = ["folder2bin"]
     type=click.Path(path_type=Path),
     help="Take these pairs: pairs.csv of `bin2jpeg --folder`, LFW's pairs.txt, or lines of two paths and 0 or 1.",
 )
-@click.option("--num-pairs", type=click.IntRange(2), default=6000, show_default=True, help="Draw as many pairs.")
+@click.option(
+    "--num-pairs",
+    type=click.IntRange(2),
+    default=6000,
+    show_default=True,
+    help="Draw as many pairs, a multiple of twice the folds.",
+)
 @click.option("--folds", type=click.IntRange(1), default=10, show_default=True, help="Draw them in as many folds.")
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True, help="Seed of the draw.")
 @on_error_option
@@ -77,7 +84,7 @@ def folder2bin(
         images = ClassFolderSource(
             source,
             on_error=on_error,
-            decode=on_error == "skip",  # what is left out must be known before the draw
+            for_pairs=on_error == "skip",  # what is left out must be known before the draw
             num_workers=workers or default_workers(),
             quiet=quiet,
         )
@@ -96,6 +103,9 @@ def folder2bin(
     if as_json:
         click.echo(json.dumps({"dry_run": dry_run, **result.to_dict()}, indent=1))
         return
-    in_folds = f" in {result.num_folds} fold{'s' if result.num_folds > 1 else ''}" if result.num_folds else ""
-    counts = f"{result.num_pairs:,} pairs{in_folds}, {result.num_same:,} of one person, of {result.num_images:,} images"
+    in_folds = f" in {count(result.num_folds, 'fold')}" if result.num_folds else ""
+    counts = (
+        f"{count(result.num_pairs, 'pair')}{in_folds}, {result.num_same:,} of one person, "
+        f"of {count(result.num_images, 'image')}"
+    )
     click.echo(f"{'Would write' if dry_run else 'Wrote'} {output}: {counts}; {result.pairs}")

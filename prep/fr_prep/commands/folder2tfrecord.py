@@ -38,6 +38,11 @@ def folder2tfrecord(
         raise click.UsageError(f"{out}: lies in {source}, and would become a class of it. Choose another folder.")
     num_workers = options["workers"] or default_workers()
     images = ClassFolderSource(
-        source, on_error=on_error, decode=decode, num_workers=num_workers, quiet=options["quiet"]
+        source,
+        on_error=on_error,
+        decode=decode,
+        for_pairs=decode and bool(options["verification_pairs"]),
+        num_workers=num_workers,
+        quiet=options["quiet"],
     )
     convert(images, out, **options)

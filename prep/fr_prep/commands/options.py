@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
+    from fr_prep.sources.face_records import RecordSettings
     from fr_prep.store import Store
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "on_error_option",
     "overwrite_option",
     "quiet_option",
+    "record_options",
+    "record_settings",
     "scheduler_option",
     "shared_paths",
     "workers_option",
@@ -71,6 +75,63 @@ def on_error_option(function: Function) -> Function:
         show_default=True,
         help="What to do about damaged images: end, or leave them out and say which.",
     )(function)
+
+
+def record_options(left_out: str) -> Callable[[Function], Function]:
+    """Gives what adds `--label-position` and `--on-error`, for record sets.
+
+    Args:
+        left_out: what else becomes of damaged records that are left out, for the help.
+    """
+
+    def add(function: Function) -> Function:
+        function = click.option(
+            "--on-error",
+            type=click.Choice(["fail", "skip"]),
+            default="fail",
+            show_default=True,
+            help=f"End at the first damaged record, or leave such records out and {left_out}.",
+        )(function)
+        return click.option(
+            "--label-position",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Which label is the class, where records have several.",
+        )(function)
+
+    return add
+
+
+def record_settings(
+    source: Path,
+    *,
+    label_position: int,
+    on_error: Literal["fail", "skip"],
+    workers: int | None = None,
+    quiet: bool = True,
+) -> "RecordSettings":
+    """Gives how a source is to be read if it is a record set.
+
+    Raises:
+        click.UsageError: if it is something else, and an option of `record_options` was given.
+    """
+    from fr_prep.pool import default_workers
+    from fr_prep.sources.face_records import RecordSettings
+
+    context = click.get_current_context()
+    names = {"label_position": "--label-position", "on_error": "--on-error"}
+    given = [
+        option for name, option in names.items() if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        from fr_prep.sources.open_source import may_be_record_set  # brings pandas along, which takes its time
+
+        if not may_be_record_set(source):
+            raise click.UsageError(f"{' and '.join(given)}: for a record set alone, which {source} is not.")
+    return RecordSettings(
+        label_position=label_position, on_error=on_error, num_workers=workers or default_workers(), quiet=quiet
+    )
 
 
 def quiet_option(function: Function) -> Function:

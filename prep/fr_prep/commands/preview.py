@@ -1,11 +1,18 @@
 """`fr-prep preview`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from fr_prep.commands.options import dry_run_option, json_option, overwrite_option
+from fr_prep.commands.options import (
+    dry_run_option,
+    json_option,
+    overwrite_option,
+    record_options,
+    record_settings,
+)
+from fr_prep.commands.wording import count
 
 __all__ = ["preview"]
 
@@ -13,6 +20,7 @@ __all__ = ["preview"]
 @click.command(epilog="Example: fr-prep preview shards look.html --class 17 --class 203 --images 100")
 @click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT")
+@record_options("say so")
 @click.option("--classes", type=click.IntRange(1, 1000), help="How many classes, chosen at random.  [default: 12]")
 @click.option("--class", "named", type=click.IntRange(0), multiple=True, help="Show this class; repeatable.")
 @click.option("--images", type=click.IntRange(1, 10_000), help="At most so many images of each.  [default: 8]")
@@ -30,6 +38,9 @@ __all__ = ["preview"]
 def preview(
     source: Path,
     out: Path,
+    *,
+    label_position: int,
+    on_error: Literal["fail", "skip"],
     classes: int | None,
     named: tuple[int, ...],
     images: int | None,
@@ -43,8 +54,8 @@ def preview(
 ) -> None:
     """Draw a contact sheet of classes, of the pairs of a bin, or of duplicates.
 
-    SRC is a record set, a folder of shards, or a verification bin (.bin). OUT is a .png, or an .html: one page that
-    holds the images byte for byte and loads nothing.
+    SRC is a record set, class folders, a folder of shards, or a verification bin (.bin). OUT is a .png, or an .html: one
+    page that holds the images byte for byte and loads nothing.
     """
     import json
 
@@ -68,16 +79,21 @@ def preview(
         raise click.UsageError("--found is for the set that the table was made of, not for a bin.")
     if (pairs and not (is_bin or found)) or (only and not is_bin):
         raise click.UsageError("--pairs is for a .bin or --found, --only for a .bin.")
+    records = record_settings(source, label_position=label_position, on_error=on_error)
     require_free(out, overwrite=overwrite)
+    num_left_out = 0
     if is_bin:
         sheet = make_pair_sheet(source, PairSheetSettings(num_pairs=pairs or 40, only=only, seed=seed))
-    elif found:
-        sheet = make_found_sheet(read_classed_images(source), found, num_pairs=pairs or 40)
     else:
-        settings = ClassSheetSettings(
-            classes=tuple(dict.fromkeys(named)), num_classes=classes or 12, num_images=images or 8, seed=seed
-        )
-        sheet = make_class_sheet(read_classed_images(source), settings)
+        classed = read_classed_images(source, records)
+        num_left_out = len(classed.images.left_out)
+        if found:
+            sheet = make_found_sheet(classed, found, num_pairs=pairs or 40)
+        else:
+            settings = ClassSheetSettings(
+                classes=tuple(dict.fromkeys(named)), num_classes=classes or 12, num_images=images or 8, seed=seed
+            )
+            sheet = make_class_sheet(classed, settings)
     num_bytes = write_sheet(sheet, out, dry_run=dry_run)
     if as_json:
         content = {
@@ -88,14 +104,17 @@ def preview(
             ],
             "num_images": sheet.num_images,
             "num_undecodable": sheet.num_undecodable,
+            "num_left_out": num_left_out,
             "num_bytes": num_bytes,
         }
         click.echo(json.dumps(content, indent=1))
         return
-    what = "pairs" if sheet.is_pairs else "classes"
+    groups = count(len(sheet.groups), *(("pair", "pairs") if sheet.is_pairs else ("class", "classes")))
     click.echo(
-        f"{'Would write' if dry_run else 'Wrote'} {out}: {sheet.num_images:,} images of {len(sheet.groups):,} {what}, "
+        f"{'Would write' if dry_run else 'Wrote'} {out}: {count(sheet.num_images, 'image')} of {groups}, "
         f"{num_bytes / 1e6:,.2f} MB"
     )
     if sheet.num_undecodable:
         click.echo(f"  {sheet.num_undecodable:,} images cannot be decoded; they are marked.")
+    if num_left_out:
+        click.echo(f"  {count(num_left_out, 'damaged image')} left out.")

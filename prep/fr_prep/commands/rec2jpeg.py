@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from fr_prep.commands.conversion import refuse_source_as_out
+from fr_prep.commands.interruption import say_how_to_go_on
 from fr_prep.commands.options import (
     dry_run_option,
     json_option,
     overwrite_option,
     quiet_option,
+    record_options,
+    record_settings,
     scheduler_option,
     shared_paths,
     workers_option,
 )
+from fr_prep.commands.wording import count
 
 if TYPE_CHECKING:
     from fr_prep.sources.image_set import ImageSource
@@ -27,6 +31,7 @@ __all__ = ["rec2jpeg"]
 @click.command(epilog="Example: fr-prep rec2jpeg faces_emore faces_emore_images")
 @click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@record_options("say so")
 @workers_option
 @scheduler_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
@@ -43,6 +48,9 @@ __all__ = ["rec2jpeg"]
 def rec2jpeg(
     source: Path,
     out: Path,
+    *,
+    label_position: int,
+    on_error: Literal["fail", "skip"],
     workers: int | None,
     scheduler: str | None,
     resume: bool,
@@ -61,7 +69,12 @@ def rec2jpeg(
     """
     import json
 
-    from fr_prep.export.class_folders import ExportSettings, export_class_folders, plan_class_folders
+    from fr_prep.export.class_folders import (
+        ExportSettings,
+        export_class_folders,
+        plan_class_folders,
+        require_free_tree,
+    )
     from fr_prep.manifest import MANIFEST_FILE
     from fr_prep.pool import default_workers
     from fr_prep.sources.record_set import RecordSetSource
@@ -69,7 +82,8 @@ def rec2jpeg(
     source, out = shared_paths(source, out, scheduler=scheduler, workers=workers)
     refuse_source_as_out(out, source)
     is_shards = (source / MANIFEST_FILE).is_file()
-    images = _shards(source) if is_shards else RecordSetSource(source)
+    records = record_settings(source, label_position=label_position, on_error=on_error, workers=workers, quiet=quiet)
+    images = _shards(source) if is_shards else RecordSetSource(source, records)
     try:
         settings = ExportSettings(
             num_workers=workers or default_workers(),
@@ -81,14 +95,12 @@ def rec2jpeg(
         )
     except ValueError as error:
         raise click.UsageError(f"{error}.") from error
-    try:
+    with say_how_to_go_on(out):
         if dry_run:
             result = plan_class_folders(images)
+            require_free_tree(images, result, out, settings=settings)
         else:
             result = export_class_folders(images, out, settings=settings, check_digests=is_shards)
-    except KeyboardInterrupt as interrupt:
-        click.echo(f"Interrupted. What was finished is kept: go on with --resume ({out}).", err=True)
-        raise click.exceptions.Exit(130) from interrupt
     if not quiet:
         for warning in result.warnings:
             click.echo(f"Warning: {warning}", err=True)
@@ -106,8 +118,8 @@ def rec2jpeg(
         click.echo(json.dumps(content, indent=1))
         return
     click.echo(
-        f"{'Would write' if dry_run else 'Wrote'} {content['num_images']:,} images in {content['num_classes']:,} class folders "
-        f"to {out}, {result.num_bytes / 1e6:,.1f} MB."
+        f"{'Would write' if dry_run else 'Wrote'} {count(len(result.images.keys), 'image')} in "
+        f"{count(len(result.folders), 'class folder')} to {out}, {result.num_bytes / 1e6:,.1f} MB."
     )
 
 

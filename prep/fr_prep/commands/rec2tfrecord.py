@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fr_prep.commands.conversion import conversion_options, convert
-from fr_prep.commands.options import FolderOrUrl, shared_paths
+from fr_prep.commands.options import FolderOrUrl, record_options, shared_paths
 
 if TYPE_CHECKING:
     from fr_prep.store import Store
@@ -17,20 +17,7 @@ __all__ = ["rec2tfrecord"]
 @click.command(epilog="Example: fr-prep rec2tfrecord faces_emore shards --shards 128 --seed 1")
 @click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
 @click.argument("out", type=FolderOrUrl(), metavar="OUT")
-@click.option(
-    "--label-position",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Which label is the class, where records have several.",
-)
-@click.option(
-    "--on-error",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="End at the first damaged record, or leave such records out and list them in the manifest.",
-)
+@record_options("list them in the manifest")
 @click.option(
     "--reader",
     type=click.Choice(["native", "mxnet"]),
@@ -38,6 +25,7 @@ __all__ = ["rec2tfrecord"]
     show_default=True,
     help="Our own reader, or MXNet's where it is installed; they give the same shards.",
 )
+@click.option("--decode", is_flag=True, help="Decode each image to find damaged ones; else only its beginning is read.")
 @conversion_options
 def rec2tfrecord(
     source: Path,
@@ -46,6 +34,7 @@ def rec2tfrecord(
     label_position: int,
     on_error: Literal["fail", "skip"],
     reader: Literal["native", "mxnet"],
+    decode: bool,
     **options: Any,
 ) -> None:
     """Convert a record set into shuffled, sharded, verified TFRecords.
@@ -63,6 +52,8 @@ def rec2tfrecord(
             label_position=label_position,
             on_error=on_error,
             reader=reader,
+            decode=decode,
+            for_pairs=bool(options["verification_pairs"]),
             num_workers=options["workers"] or default_workers(),
             quiet=options["quiet"],
         )

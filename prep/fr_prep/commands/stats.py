@@ -1,7 +1,7 @@
 """`fr-prep stats`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -10,6 +10,8 @@ from fr_prep.commands.options import (
     json_option,
     overwrite_option,
     quiet_option,
+    record_options,
+    record_settings,
     scheduler_option,
     shared_paths,
     workers_option,
@@ -22,6 +24,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command(epilog="Example: fr-prep stats shards --near-duplicates --bins lfw.bin --overlay drop.csv")
 @click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
+@record_options("say so")
 @click.option("--table", type=_FILE, help="Write a CSV table of the classes with their images.")
 @click.option("--picture", type=_FILE, help="Draw the images per class as a PNG.")
 @click.option(
@@ -74,6 +77,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @quiet_option
 def stats(
     source: Path,
+    *,
+    label_position: int,
+    on_error: Literal["fail", "skip"],
     table: Path | None,
     picture: Path | None,
     duplicates: bool,
@@ -95,8 +101,9 @@ def stats(
 ) -> None:
     """Count images per class, and find duplicates and overlap with verification bins.
 
-    SRC is a record set or a folder of shards. Duplicates are found by a digest of the image's bytes, near-duplicates by perceptual
-    hashes. Images of a bin are looked for in both ways. An overlay drops images without touching the shards: see docs/cleaning.md.
+    SRC is a record set, class folders or a folder of shards. Duplicates are found by a digest of the image's bytes,
+    near-duplicates by perceptual hashes. Images of a bin are looked for in both ways. An overlay drops images without touching the
+    shards: see docs/cleaning.md.
     """
     import json
 
@@ -126,7 +133,8 @@ def stats(
         scheduler=scheduler,
         quiet=quiet,
     )
-    classed = read_classed_images(source)
+    records = record_settings(source, label_position=label_position, on_error=on_error, workers=workers, quiet=quiet)
+    classed = read_classed_images(source, records)
     files.require_writable(classed, overwrite=overwrite, sources=[*open_source(source).files(), *bins])
     found = describe_counts(classed)
     survey = cleaning = None

@@ -7,6 +7,7 @@ import click
 
 from fr_prep.commands.conversion import refuse_source_as_out
 from fr_prep.commands.options import dry_run_option, json_option, overwrite_option, quiet_option, workers_option
+from fr_prep.commands.wording import count
 
 __all__ = ["tfrecord2rec"]
 
@@ -46,14 +47,23 @@ def tfrecord2rec(
     """
     import json
 
-    from fr_prep.export.record_export import RecordExportSettings, export_records, plan_record_export
+    from fr_prep.export.record_export import (
+        RecordExportSettings,
+        export_records,
+        plan_record_export,
+        require_free_files,
+    )
     from fr_prep.pool import default_workers
 
     refuse_source_as_out(out, shards)
     settings = RecordExportSettings(
         split=split, plain=plain, num_workers=workers or default_workers(), overwrite=overwrite, quiet=quiet
     )
-    result = plan_record_export(shards, settings) if dry_run else export_records(shards, out, settings=settings)
+    if dry_run:
+        require_free_files(out, overwrite=overwrite)
+        result = plan_record_export(shards, settings)
+    else:
+        result = export_records(shards, out, settings=settings)
     if not quiet:
         for warning in result.warnings:
             click.echo(f"Warning: {warning}", err=True)
@@ -74,8 +84,9 @@ def tfrecord2rec(
         click.echo(json.dumps(content, indent=1))
         return
     click.echo(
-        f"{'Would write' if dry_run else 'Wrote'} {len(result.labels):,} images in {result.num_classes:,} classes to {out}, "
+        f"{'Would write' if dry_run else 'Wrote'} {count(len(result.labels), 'image')} in "
+        f"{count(result.num_classes, 'class', 'classes')} to {out}, "
         f"{result.num_bytes / 1e6:,.1f} MB."
     )
     for name, num_images in result.left_out.items():
-        click.echo(f"Left out: {num_images:,} images of the {name} split.")
+        click.echo(f"Left out: {count(num_images, 'image')} of the {name} split.")

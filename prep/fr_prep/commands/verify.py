@@ -13,6 +13,7 @@ from fr_prep.commands.options import (
     shared_paths,
     workers_option,
 )
+from fr_prep.commands.wording import count
 
 if TYPE_CHECKING:
     from fr_prep.store import Store
@@ -77,9 +78,10 @@ def verify(
         click.echo(json.dumps({"path": str(out), "sound": not found.problems, **asdict(found)}, indent=1))
         raise click.exceptions.Exit(1 if found.problems else 0)
     found.require_sound(out)
-    classes = "" if found.num_classes is None else f", {found.num_classes:,} classes"
+    classes = "" if found.num_classes is None else f", {count(found.num_classes, 'class', 'classes')}"
     click.echo(
-        f"{out}: sound. {found.num_records:,} records in {found.num_shards} shards{classes}, {found.num_bytes / 1e6:,.1f} MB"
+        f"{out}: sound. {count(found.num_records, 'record')} in {count(found.num_shards, 'shard')}{classes}, "
+        f"{found.num_bytes / 1e6:,.1f} MB"
         + (", every image decoded" if decode else "")
         + (f", equal to {source}" if source else "")
         + "."

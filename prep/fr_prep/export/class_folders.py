@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -12,14 +13,14 @@ from tqdm import tqdm
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.export.class_tree import ClassTree
 from fr_prep.export.image_files import ImageFilesTask, write_image_files
-from fr_prep.files import INCOMPLETE_SUFFIX
-from fr_prep.output_folder import OutputFolder
+from fr_prep.files import INCOMPLETE_SUFFIX, is_folder
+from fr_prep.output_folder import OutputFolder, require_place
 from fr_prep.pool import WorkerPool, open_pool
-from fr_prep.source_states import file_states, require_unchanged, source_fingerprint
+from fr_prep.source_states import FileStates, file_states, require_unchanged, source_fingerprint
 from fr_prep.sources.class_listing import TABLE_FILE
 from fr_prep.sources.image_set import ImageSet, ImageSource
 
-__all__ = ["ClassFolders", "ExportSettings", "export_class_folders", "plan_class_folders"]
+__all__ = ["ClassFolders", "ExportSettings", "export_class_folders", "plan_class_folders", "require_free_tree"]
 
 IMAGES_PER_TASK = 4096
 DISK_BLOCK_BYTES = 4096  # a file takes whole ones
@@ -152,7 +153,7 @@ def export_class_folders(
         if not settings.resume:
             _require_space(out, plan)
         tree.prepare(
-            {"output": "class folders", "sync": settings.durable, **source_fingerprint(source, plan.images, before)},
+            _fingerprint(source, plan, before, settings),
             class_folders=plan.folders.values(),
             overwrite=settings.overwrite,
             resume=settings.resume,
@@ -169,6 +170,29 @@ def export_class_folders(
             tree.write_table(num_tasks)
         tree.publish()
     return plan
+
+
+def require_free_tree(source: ImageSource, plan: ClassFolders, out: Path, *, settings: ExportSettings) -> None:
+    """Refuses a folder that `export_class_folders` would refuse; writes nothing.
+
+    Raises:
+        OutputError: if the folder cannot be one, is being written, or holds something that no option covers.
+    """
+    require_place(out)
+    if is_folder(out):
+        with OutputFolder(out) as folder:
+            ClassTree(folder, durable=settings.durable).require_free(
+                _fingerprint(source, plan, file_states(source), settings),
+                class_folders=plan.folders.values(),
+                overwrite=settings.overwrite,
+                resume=settings.resume,
+            )
+
+
+def _fingerprint(
+    source: ImageSource, plan: ClassFolders, before: FileStates, settings: ExportSettings
+) -> dict[str, Any]:
+    return {"output": "class folders", "sync": settings.durable, **source_fingerprint(source, plan.images, before)}
 
 
 def _require_space(out: Path, plan: ClassFolders) -> None:

@@ -12,12 +12,15 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fr_prep.errors import OutputError
 from fr_prep.export.image_files import COLUMNS
-from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error
+from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, write_error
 from fr_prep.kernel import sync_file_system
 from fr_prep.output_folder import PLAN_FILE, OutputFolder
 from fr_prep.sources.class_listing import TABLE_FILE
@@ -66,21 +69,38 @@ class ClassTree:
             OutputError: if something is there that neither option covers, or the interrupted run was another one.
         """
         try:
-            begun = (self._folder.staging / PLAN_FILE).exists()
-            if overwrite or not begun:
+            if not overwrite and not self._has_begun():
                 self.discard()
+            self.require_free(fingerprint, class_folders=class_folders, overwrite=overwrite, resume=resume)
             if overwrite:
-                self._require_free_places(class_folders)
-            elif self._table.exists() and not begun:
-                raise OutputError(
-                    f"{self._folder.path}: finished class folders are there{', nothing is left to resume' if resume else ''}. "
-                    "Replace them by --overwrite, or choose another folder."
-                )
+                self.discard()
             self._folder.prepare(fingerprint, overwrite=overwrite, resume=resume)
             self.images.mkdir(exist_ok=True)
             self.receipts.mkdir(exist_ok=True)
         except OSError as error:
             raise write_error(self._folder.path, error) from error
+
+    def require_free(
+        self, fingerprint: Mapping[str, Any], *, class_folders: Collection[str], overwrite: bool, resume: bool
+    ) -> None:
+        """Refuses as `prepare` does; writes nothing.
+
+        Raises:
+            OutputError: if something is there that neither option covers, or the interrupted run was another one.
+        """
+        begun = self._has_begun()
+        if overwrite:
+            self._require_free_places(class_folders, then=", or choose another folder")
+        elif self._table.exists() and not begun:
+            raise OutputError(
+                f"{self._folder.path}: finished class folders are there{', nothing is left to resume' if resume else ''}. "
+                "Replace them by --overwrite, or choose another folder."
+            )
+        elif begun or not self._folder.staging.exists():
+            self._folder.can_go_on(fingerprint, overwrite=False, resume=resume)
+
+    def _has_begun(self) -> bool:
+        return (self._folder.staging / PLAN_FILE).exists()
 
     def is_complete(self) -> bool:
         """Whether all is written, and is only to be published."""
@@ -152,6 +172,8 @@ class ClassTree:
         try:
             if not self._moved.exists():
                 if self._table.exists():
+                    new_folders = [folder.name for folder in self.images.iterdir()]
+                    self._require_free_places(new_folders, then=", then go on with --resume")
                     self._table.replace(self._replaced)
                 self._remove_listed(self._replaced)
                 for folder in sorted(self.images.iterdir()):
@@ -189,12 +211,33 @@ class ClassTree:
                 raise
             raise _taken(target, then=", then go on with --resume") from error
 
-    def _require_free_places(self, class_folders: Collection[str]) -> None:
-        present = {path.name for path in self._folder.path.iterdir()}.intersection(class_folders)
-        if present and self._table.exists():
-            present -= {folder for folder, _ in _listed_files(self._table)}
-        if present:
-            raise _taken(self._folder.path / min(present), then=", or choose another folder")
+    def _require_free_places(self, class_folders: Collection[str], *, then: str) -> None:
+        """Refuses where a class folder is to go and something is that no table lists."""
+        out = self._folder.path
+        present = sorted({path.name for path in out.iterdir()}.intersection(class_folders))
+        if not present:
+            return
+        folders = set()
+
+        def listed() -> Iterator[int]:
+            for table in [self._table] if self._table.exists() else [self._replaced, self._new_table]:
+                for folder, name in _listed_files(table) if table.exists() else ():
+                    folders.add(folder)
+                    yield hash((folder, name))
+
+        def entries() -> Iterator[tuple[str, str]]:
+            for folder in present:
+                for name in sorted(os.listdir(out / folder)):  # noqa: PTH208  names are wanted
+                    yield folder, name
+
+        known = np.fromiter(listed(), dtype=np.int64)  # numbers, since the names of a large tree take a gigabyte
+        strange = [folder for folder in present if folder not in folders or not is_folder(out / folder)]
+        if strange:
+            raise _taken(out / strange[0], then=then)
+        is_strange = ~np.isin(np.fromiter(map(hash, entries()), dtype=np.int64), known)
+        if is_strange.any():
+            folder, name = next(islice(entries(), int(np.argmax(is_strange)), None))
+            raise _taken(out / folder / name, then=then)
 
     def _remove_listed(self, table: Path) -> None:
         """Removes the files that a table lists, class folders that are empty then, and the table."""

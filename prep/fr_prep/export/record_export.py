@@ -17,7 +17,7 @@ from fr_prep.errors import OutputError, SourceError
 from fr_prep.export.record_frames import RecordFrames, frame_lengths
 from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error
 from fr_prep.kernel import preallocate
-from fr_prep.output_folder import OutputFolder
+from fr_prep.output_folder import OutputFolder, require_place
 from fr_prep.pool import LocalPool
 from fr_prep.source_states import file_states, require_unchanged
 from fr_prep.sources.image_records import IMAGE_HEADER, pack_image_record
@@ -26,7 +26,7 @@ from fr_prep.sources.labelled_shards import read_labelled_shards
 from fr_prep.sources.recordio import MAX_RECORD_BYTES, RecordWriter
 from fr_prep.sources.shard_folder import ShardFolderSource
 
-__all__ = ["RecordExport", "RecordExportSettings", "export_records", "plan_record_export"]
+__all__ = ["RecordExport", "RecordExportSettings", "export_records", "plan_record_export", "require_free_files"]
 
 RECORD_FILES = ("train.rec", "train.idx", "property")  # in the order in which they appear
 EXACT_FLOAT32 = 1 << 24
@@ -160,7 +160,7 @@ def export_records(folder: Path, out: Path, *, settings: RecordExportSettings) -
     source = ShardFolderSource(folder)
     before = file_states(source)
     with OutputFolder(out), LocalPool(settings.num_workers) as pool:
-        _require_free_places(out, overwrite=settings.overwrite)
+        require_free_files(out, overwrite=settings.overwrite)
         wait_for_digests = source.start_digests(pool)
         export = plan_record_export(folder, settings)
         _require_space(out, export.num_bytes)
@@ -178,7 +178,13 @@ def export_records(folder: Path, out: Path, *, settings: RecordExportSettings) -
     return export
 
 
-def _require_free_places(out: Path, *, overwrite: bool) -> None:
+def require_free_files(out: Path, *, overwrite: bool) -> None:
+    """Refuses a folder that `export_records` would refuse; writes nothing.
+
+    Raises:
+        OutputError: if the folder cannot be one, or holds files of a record set that are not to be replaced.
+    """
+    require_place(out)
     present = [name for name in RECORD_FILES if (out / name).exists()]
     if present and not overwrite:
         raise OutputError(

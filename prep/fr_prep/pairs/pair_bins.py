@@ -16,7 +16,7 @@ from fr_prep.pairs.verification_pairs import PairSample, sample_pairs
 from fr_prep.pictures import encode_file, is_jpeg_or_png
 from fr_prep.plan import Plan
 from fr_prep.sources.image_reader import ImageReader
-from fr_prep.sources.image_set import ImagePlaces, ImageSource
+from fr_prep.sources.image_set import ImagePlaces, ImageSet, ImageSource
 from fr_prep.sources.pairs_file import read_pairs_file
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "list_bin",
     "pair_warnings",
     "read_pair_images",
+    "read_validation_images",
 ]
 
 
@@ -92,7 +93,8 @@ def draw_bin(
         sample = sample_pairs(images.labels, num_pairs=num_pairs, num_folds=num_folds, seed=seed)
     except ValueError as error:
         raise SourceError(f"{source.path}: {error}. Lower --num-pairs.") from error
-    entries = read_pair_images(images.places, sample)
+    advice = "Mend or remove it, or leave it out by --on-error skip."
+    entries = read_pair_images(images.places, sample, advice=advice)
     return PairBin(
         source=source.path,
         pairs=f"drawn, seed {seed}",
@@ -154,6 +156,12 @@ def draw_validation_pairs(plan: Plan, *, num_pairs: int, seed: int) -> PairSampl
     return replace(sample, first=rows[sample.first], second=rows[sample.second])
 
 
+def read_validation_images(images: ImageSet, sample: PairSample) -> list[bytes]:
+    """Reads the images of pairs that `draw_validation_pairs` drew, as `read_pair_images` does."""
+    advice = "Convert its source with --decode --on-error skip, which leaves it out, or leave out --verification-pairs."
+    return read_pair_images(images.places, sample, keys=images.keys, advice=advice)
+
+
 def pair_warnings(sample: PairSample) -> list[str]:
     """Says what is odd about pairs."""
     if sample.has_disjoint_folds:
@@ -169,8 +177,20 @@ def bin_bytes(sample: PairSample, image_lengths: NDArray[np.int64]) -> int:
     return int(image_lengths[np.union1d(sample.first, sample.second)].sum()) + 32 * len(sample.same) + (1 << 12)
 
 
-def read_pair_images(places: ImagePlaces, sample: PairSample) -> list[bytes]:
+def read_pair_images(
+    places: ImagePlaces,
+    sample: PairSample,
+    *,
+    keys: NDArray[np.int64] | None = None,
+    advice: str = "Mend or remove it.",
+) -> list[bytes]:
     """Reads the images of pairs, each distinct one once, and decodes it to be sure of it.
+
+    Args:
+        places: (n) where the images lie.
+        sample: the pairs.
+        keys: (n,) int64, to name an image that cannot be decoded.
+        advice: what to do about one, a sentence.
 
     Returns:
         2·P encoded images; pair i is entries 2i and 2i + 1.
@@ -183,7 +203,8 @@ def read_pair_images(places: ImagePlaces, sample: PairSample) -> list[bytes]:
     with ImageReader(places.take(rows)) as reader:
         for index, row in enumerate(rows.tolist()):
             images.append(reader.read(index))
-            _require_decodable(images[-1], places.describe(row))
+            key = "" if keys is None else f", key {int(keys[row])}"
+            _require_decodable(images[-1], f"{places.describe(row)}{key}", advice)
     return [images[entry] for entry in entries.reshape(-1).tolist()]
 
 
@@ -193,15 +214,15 @@ def _read_file(path: Path) -> bytes:
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}.") from error
     image = data if is_jpeg_or_png(data) else encode_file(path)
-    _require_decodable(image, str(path))
+    _require_decodable(image, str(path), "Mend it, or take it off the list.")
     return image
 
 
-def _require_decodable(image: bytes, where: str) -> None:
+def _require_decodable(image: bytes, where: str, advice: str) -> None:
     try:
         decode_image(image)
     except BinError as error:
-        raise SourceError(f"{where}: is no image that evaluation can decode: {error}.") from error
+        raise SourceError(f"{where}: is no image that evaluation can decode: {error}. {advice}") from error
 
 
 def _require_free(output: Path, *, overwrite: bool) -> None:

@@ -24,7 +24,7 @@ from fr_prep.digests import sha256_of_text
 from fr_prep.errors import SourceError
 from fr_prep.files import write_error, write_text
 from fr_prep.images import ImageKind
-from fr_prep.output_folder import OutputFolder
+from fr_prep.output_folder import OutputFolder, require_free
 from fr_prep.pictures import is_jpeg_or_png, save_png
 from fr_prep.pool import run_tasks
 from fr_prep.shard_task import ShardTask
@@ -34,7 +34,7 @@ from fr_prep.sources.image_set import ImagePlaces
 from fr_prep.tfds_files import DATASET_INFO_FILE, FEATURES_FILE, dataset_info, features_json
 from fr_prep.version import tool_version
 
-__all__ = ["BinPlan", "convert_bin", "name_of_bin", "plan_bin"]
+__all__ = ["BinPlan", "convert_bin", "name_of_bin", "plan_bin", "require_free_folder"]
 
 SPLIT = "test"
 SPOOL_FILE = "images"
@@ -105,10 +105,9 @@ def convert_bin(source: Path, out: Path, *, settings: BuildSettings) -> manifest
         OutputError: if the folder is taken, or cannot be written.
     """
     plan = plan_bin(source, settings)
-    arguments = {"name": settings.name, "num_shards": len(plan.shards)}
+    arguments = _arguments(plan, settings)
     with OutputFolder(out) as folder:
-        fingerprint = {"tool version": tool_version(), "bin": plan.bin.sha256, **arguments}
-        folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
+        folder.prepare(_fingerprint(plan, arguments), overwrite=settings.overwrite, resume=settings.resume)
         try:
             tasks = list(_shard_tasks(plan, folder.staging, settings.name))
             writing = [partial(write_shard, task) for task in tasks]
@@ -119,6 +118,24 @@ def convert_bin(source: Path, out: Path, *, settings: BuildSettings) -> manifest
         except OSError as error:
             raise write_error(folder.staging, error) from error
     return manifests.read_manifest(out, kinds=[manifests.VERIFICATION_PAIRS])
+
+
+def require_free_folder(plan: BinPlan, out: Path, settings: BuildSettings) -> None:
+    """Refuses a folder that `convert_bin` would refuse; writes nothing.
+
+    Raises:
+        OutputError: if the folder cannot be one, is being written, or holds something that no option covers.
+    """
+    fingerprint = _fingerprint(plan, _arguments(plan, settings))
+    require_free(out, fingerprint, overwrite=settings.overwrite, resume=settings.resume)
+
+
+def _arguments(plan: BinPlan, settings: BuildSettings) -> dict[str, Any]:
+    return {"name": settings.name, "num_shards": len(plan.shards)}
+
+
+def _fingerprint(plan: BinPlan, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"tool version": tool_version(), "bin": plan.bin.sha256, **arguments}
 
 
 def _encode(image: bytes) -> bytes:

@@ -26,6 +26,7 @@ class ClassFolderSource:
         path: the folder of the class folders.
         on_error: whether an image that cannot be decoded is an error, or is left out.
         decode: decode JPEG and PNG images as well, of which else only the header is checked.
+        for_pairs: decode all, as evaluation does, which takes fewer kinds of pixels.
         num_workers: processes that look into the files.
         quiet: no progress bars.
     """
@@ -36,12 +37,14 @@ class ClassFolderSource:
         *,
         on_error: Literal["fail", "skip"] = "fail",
         decode: bool = False,
+        for_pairs: bool = False,
         num_workers: int = 1,
         quiet: bool = True,
     ) -> None:
         self.path = path
         self._on_error = on_error
         self._decode = decode
+        self._for_pairs = for_pairs
         self._num_workers = num_workers
         self._quiet = quiet
         self._listed: ClassListing | None = None
@@ -84,6 +87,7 @@ class ClassFolderSource:
             listing.names,
             listing.sizes,
             decode=self._decode,
+            for_pairs=self._for_pairs,
             num_workers=self._num_workers,
             quiet=self._quiet,
         )

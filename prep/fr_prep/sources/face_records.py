@@ -20,13 +20,17 @@ class RecordSettings:
         label_position: which label is the class, where records have several.
         on_error: whether a damaged record ends the conversion, or is left out.
         reader: our own, or MXNet's where it is installed.
-        num_workers: processes that look at the images' first bytes, which is done to find damaged ones.
+        decode: whether each image is decoded to find damaged ones.
+        for_pairs: whether they are decoded as evaluation does, which takes fewer kinds of pixels.
+        num_workers: processes that look at the images to find damaged ones.
         quiet: no progress bar.
     """
 
     label_position: int = 0
     on_error: Literal["fail", "skip"] = "fail"
     reader: Literal["native", "mxnet"] = "native"
+    decode: bool = False
+    for_pairs: bool = False
     num_workers: int = 1
     quiet: bool = True
 
@@ -42,7 +46,14 @@ class RecordSettings:
 
     def arguments(self) -> dict[str, Any]:
         """The choices that the result depends on, for the manifest."""
-        return {name: value for name, value in asdict(self).items() if name not in ("num_workers", "quiet")}
+        others = (
+            "decode",
+            "for_pairs",
+            "num_workers",
+            "quiet",
+        )  # whether it is for pairs follows from the other arguments
+        chosen = {name: value for name, value in asdict(self).items() if name not in others}
+        return {**chosen, "decode": True} if self.decode else chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fr_eval.bins import BinError, decode_image
 from fr_prep.images import UNKNOWN, sniff_images
 from fr_prep.pictures import is_jpeg_or_png, load_picture, picture_suffixes, save_png
 from fr_prep.pool import run_tasks
@@ -55,6 +56,7 @@ def check_files(
     sizes: NDArray[np.int64],
     *,
     decode: bool = False,
+    for_pairs: bool = False,
     num_workers: int = 1,
     quiet: bool = True,
 ) -> FileCheck:
@@ -68,13 +70,14 @@ def check_files(
         names: (n,) the files.
         sizes: (n,) int64, bytes of each.
         decode: decode JPEG and PNG images as well.
+        for_pairs: decode all as evaluation does, which takes fewer kinds of pixels.
         num_workers: processes.
         quiet: no progress bar.
     """
     found = FileCheck(np.empty(len(names), dtype=np.uint8), np.empty(len(names), dtype=np.int64))
     starts = range(0, len(names), _CHUNK_FILES)
     tasks = (
-        partial(_check_chunk, folder, names[start:end], sizes[start:end], decode)
+        partial(_check_chunk, folder, names[start:end], sizes[start:end], decode, for_pairs)
         for start, end in ((start, start + _CHUNK_FILES) for start in starts)
     )
     with tqdm(total=len(names), desc="Checking", unit=" files", unit_scale=True, disable=quiet or None) as bar:
@@ -91,7 +94,9 @@ def check_files(
     return found
 
 
-def _check_chunk(folder: Path, names: Sequence[str], sizes: NDArray[np.int64], decode: bool) -> FileCheck:
+def _check_chunk(
+    folder: Path, names: Sequence[str], sizes: NDArray[np.int64], decode: bool, for_pairs: bool
+) -> FileCheck:
     found = FileCheck(np.full(len(names), TAKEN, dtype=np.uint8), sizes.copy())
     heads = np.zeros((len(names), _HEAD_BYTES), dtype=np.uint8)
     lengths = np.zeros(len(names), dtype=np.int64)
@@ -101,11 +106,11 @@ def _check_chunk(folder: Path, names: Sequence[str], sizes: NDArray[np.int64], d
         except OSError as error:
             found.reasons[row] = f"cannot be read: {error.strerror}"
     encodings = sniff_images(heads.reshape(-1), np.arange(len(names)) * _HEAD_BYTES, lengths).encodings
-    rows = range(len(names)) if decode else np.flatnonzero(encodings == UNKNOWN).tolist()
+    rows = range(len(names)) if decode or for_pairs else np.flatnonzero(encodings == UNKNOWN).tolist()
     for row in rows:
         if row not in found.reasons:
             try:
-                _look_into(folder / names[row], heads[row, : lengths[row]].tobytes(), row, found)
+                _look_into(folder / names[row], heads[row, : lengths[row]].tobytes(), row, found, for_pairs)
             except OSError as error:
                 found.reasons[row] = f"cannot be read: {error.strerror}"
             except ValueError as error:
@@ -127,7 +132,7 @@ def _read_head(path: Path, target: memoryview) -> int:
         os.close(descriptor)
 
 
-def _look_into(path: Path, head: bytes, row: int, found: FileCheck) -> None:
+def _look_into(path: Path, head: bytes, row: int, found: FileCheck, for_pairs: bool) -> None:
     """Finds out about a file whose beginning does not tell enough.
 
     Raises:
@@ -145,8 +150,15 @@ def _look_into(path: Path, head: bytes, row: int, found: FileCheck) -> None:
         raise ValueError(f"expected an image of at most {MAX_IMAGE_BYTES:,} bytes, received {found.lengths[row]:,}")
     data = path.read_bytes()
     picture = load_picture(data)
-    if not is_jpeg_or_png(data):
-        found.kinds[row], found.lengths[row] = TO_ENCODE, len(save_png(picture.image))
+    is_taken = is_jpeg_or_png(data)
+    encoded = data if is_taken else save_png(picture.image)
+    if for_pairs:
+        try:
+            decode_image(encoded)
+        except BinError as error:
+            raise ValueError(str(error)) from error
+    if not is_taken:
+        found.kinds[row], found.lengths[row] = TO_ENCODE, len(encoded)
         found.formats[picture.format] += 1
         found.num_animated += picture.is_animated
     elif (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fr_prep.errors import SourceError
 
-__all__ = ["find_record_file", "set_files"]
+__all__ = ["find_record_file", "set_files", "warn_of_other_indices"]
 
 
 def find_record_file(source: Path) -> Path:
@@ -51,3 +51,16 @@ def set_files(source: Path) -> tuple[Path, ...]:
     """
     path = find_record_file(source)
     return (path, *(extra for extra in (path.with_suffix(".idx"), path.parent / "property") if extra.is_file()))
+
+
+def warn_of_other_indices(path: Path) -> list[str]:
+    """Says which `.idx` files stand beside a `.rec` that has none and belong to no `.rec` there, each in a sentence."""
+    own = path.with_suffix(".idx")
+    if own.is_file():
+        return []
+    others = [other for other in sorted(path.parent.glob("*.idx")) if not other.with_suffix(".rec").exists()]
+    return [
+        f"{other.name} is not used, since it does not belong to {path.name}, whose index would be {own.name}. Rename it if it is "
+        "that index; without one, keys are positions in the file."
+        for other in others
+    ]

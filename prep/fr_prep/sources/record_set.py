@@ -1,7 +1,7 @@
 """A `.rec` set as a source of images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from fr_prep.pool import WorkerPool
 from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.image_set import ImageSet
 from fr_prep.sources.insightface import read_face_set
-from fr_prep.sources.record_files import set_files
+from fr_prep.sources.record_files import set_files, warn_of_other_indices
 from fr_prep.sources.recordio import RecordFile
+from fr_prep.sources.unknown_images import find_unknown_images
 
 __all__ = ["RecordSetSource"]
 
@@ -55,11 +56,26 @@ class RecordSetSource:
     def read(self) -> ImageSet:
         """Reads the index of the set."""
         try:
-            return read_face_set(self.path, self.settings)
+            images = read_face_set(self.path, self.settings)
+            if self.settings.decode and self.settings.on_error == "fail":
+                _require_decodable(images, self.settings)
         except DamagedRecordError as error:
             raise DamagedRecordError(
                 f"{error} Or leave out what is damaged, by --on-error skip.", offset=error.offset, reason=error.reason
             ) from error
+        return replace(images, warnings=[*warn_of_other_indices(images.path), *images.warnings])
+
+
+def _require_decodable(images: ImageSet, settings: RecordSettings) -> None:
+    damaged = find_unknown_images(images.places, settings)
+    if damaged:
+        row = min(damaged)
+        raise DamagedRecordError(
+            f"{images.places.describe(row)}, key {int(images.keys[row])}: is a damaged image: {damaged[row]}. "
+            f"{len(damaged):,} of {len(images.keys):,} images are like that. Copy the file again.",
+            offset=int(images.places.record_offsets[row]),
+            reason=damaged[row],
+        )
 
 
 def _crc32c_of_records(path: Path) -> str:

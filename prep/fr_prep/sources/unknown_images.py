@@ -1,4 +1,4 @@
-"""Finding the images of a damaged set that are no JPEG or PNG, by their first bytes."""
+"""Finding the images of a damaged set: those that are no JPEG or PNG, by their first bytes, or cannot be decoded."""
 
 from dataclasses import replace
 from functools import partial
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fr_eval.bins import BinError, decode_image
 from fr_prep.images import UNKNOWN, sniff_images
 from fr_prep.pool import run_tasks
 from fr_prep.sources.face_records import RecordSettings
@@ -22,6 +23,8 @@ _TASK_IMAGES = 4096
 def find_unknown_images(places: ImagePlaces, settings: RecordSettings) -> dict[int, str]:
     """Looks at the first bytes of all images for those that are no JPEG or PNG; gives what they are instead, by row.
 
+    Where the settings say so, decodes the others as well, and gives why one cannot be.
+
     Raises:
         SourceError: if a file cannot be read.
     """
@@ -31,7 +34,8 @@ def find_unknown_images(places: ImagePlaces, settings: RecordSettings) -> dict[i
     with tqdm(
         total=len(places), unit=" images", unit_scale=True, desc="Checking images", disable=settings.quiet or None
     ) as bar:
-        partials = (partial(_find_unknown, places.take(np.arange(task.start, task.stop))) for task in tasks)
+        find = partial(_find_undecodable, for_pairs=settings.for_pairs) if settings.decode else _find_unknown
+        partials = (partial(find, places.take(np.arange(task.start, task.stop))) for task in tasks)
         for number, unknown in run_tasks(partials, num_workers=min(settings.num_workers, len(tasks))):
             found.update((tasks[number][row], what) for row, what in unknown.items())
             bar.update(len(tasks[number]))
@@ -51,10 +55,31 @@ def _find_unknown(places: ImagePlaces) -> dict[int, str]:
         for row in _unknown_rows(buffer, lengths):
             image = reader.read(row)  # all of it: perhaps much stands in front of its size
             if _unknown_rows(np.frombuffer(image, dtype=np.uint8), np.array([len(image)])):
-                found[row] = (
-                    f"expected a JPEG or PNG image, received {len(image)} bytes that start with {image[:8].hex(' ')}"
-                )
+                found[row] = _describe_unknown(image)
     return found
+
+
+def _find_undecodable(places: ImagePlaces, *, for_pairs: bool) -> dict[int, str]:
+    from fr_prep.pictures import load_picture  # noqa: PLC0415  only this needs Pillow
+
+    found = {}
+    with ImageReader(places) as reader:
+        for row in range(len(places)):
+            image = reader.read(row)
+            try:
+                if _unknown_rows(np.frombuffer(image, dtype=np.uint8), np.array([len(image)])):
+                    raise ValueError(_describe_unknown(image))
+                if for_pairs:
+                    decode_image(image)
+                else:
+                    load_picture(image)
+            except (BinError, ValueError) as error:
+                found[row] = str(error).rstrip(".")
+    return found
+
+
+def _describe_unknown(image: bytes) -> str:
+    return f"expected a JPEG or PNG image, received {len(image)} bytes that start with {image[:8].hex(' ')}"
 
 
 def _unknown_rows(buffer: NDArray[np.uint8], lengths: NDArray[np.int64]) -> list[int]:

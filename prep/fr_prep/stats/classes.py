@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fr_prep.labels import index_classes
+from fr_prep.sources.face_records import RecordSettings
 from fr_prep.sources.image_set import ImageSet
 from fr_prep.sources.labelled_shards import read_labelled_shards
 from fr_prep.sources.open_source import open_source
@@ -54,13 +55,17 @@ class ClassedImages:
         return len(self.counts)
 
 
-def read_classed_images(path: Path) -> ClassedImages:
-    """Reads everything of a record set or a folder of shards but the images.
+def read_classed_images(path: Path, settings: RecordSettings | None = None) -> ClassedImages:
+    """Reads everything of a record set, class folders or a folder of shards but the images.
+
+    Args:
+        path: the source.
+        settings: how a record set is to be read.
 
     Raises:
         SourceError: if it cannot be used.
     """
-    source = open_source(path)
+    source = open_source(path, settings)
     if isinstance(source, ShardFolderSource):
         shards = read_labelled_shards(path)
         return ClassedImages(
