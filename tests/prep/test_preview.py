@@ -94,11 +94,11 @@ def test_the_choice_depends_on_the_seed_alone(make_set, tmp_path):
 
 def test_named_classes_come_in_the_order_in_which_they_are_named(made):
     classed = read_classed_images(made.folder)
-    sheet = make_class_sheet(classed, ClassSheetSettings(classes=(2, 0), num_images=8))
+    sheet = make_class_sheet(classed, ClassSheetSettings(classes=("2", "0", "2"), num_images=8))
     assert [group.title for group in sheet.groups] == ["class 2", "class 0"]
     assert sheet.groups[0].details == ("source label 1000", "30 images, 8 shown")
-    with pytest.raises(SourceError, match="expected a class from 0 to 2, received 3"):
-        make_class_sheet(classed, ClassSheetSettings(classes=(3,)))
+    with pytest.raises(SourceError, match="expected a class from 0 to 2, or the name of one, received '3'"):
+        make_class_sheet(classed, ClassSheetSettings(classes=("3",)))
 
 
 @pytest.mark.parametrize("only", [None, "same", "different"])
@@ -229,6 +229,15 @@ def test_a_list_that_is_none_of_this_set_is_refused(text, message, folder):
     assert (ended.exit_code, message in ended.stderr) == (1, True)
 
 
+def test_a_class_is_shown_by_its_name(numbered_jpeg, tmp_path):
+    for number, name in enumerate(("Ann", "Bob")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(numbered_jpeg(number))
+    sheet = make_class_sheet(read_classed_images(tmp_path), ClassSheetSettings(classes=("Bob", "0")))
+    assert [group.title for group in sheet.groups] == ["class 1", "class 0"]
+    assert sheet.groups[0].details[0] == "Bob"
+
+
 def test_a_dry_run_writes_nothing(folder):
     ended = run("preview", "set", "out.png", "--dry-run")
     assert "Would write out.png: 15 images of 3 classes" in ended.stdout
@@ -242,7 +251,9 @@ def test_a_dry_run_writes_nothing(folder):
         (["nothing.bin", "out.png"], "nothing.bin"),
         (["set", "there.png"], "--overwrite"),
         (["set", "no/out.png"], "no folder no"),
-        (["set", "out.png", "--class", "3"], "expected a class from 0 to 2"),
+        (["set", "out.png", "--class", "3"], "expected a class from 0 to 2, or the name of one, received '3'"),
+        (["set", "out.png", "--class", "Ann"], "received 'Ann'"),
+        (["set", "out.png", "--class=-1"], "received '-1'"),
     ],
 )
 def test_a_failure_is_one_line_and_ends_with_1(arguments, message, folder):

@@ -22,7 +22,9 @@ __all__ = ["preview"]
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT")
 @record_options("say so")
 @click.option("--classes", type=click.IntRange(1, 1000), help="How many classes, chosen at random.  [default: 12]")
-@click.option("--class", "named", type=click.IntRange(0), multiple=True, help="Show this class; repeatable.")
+@click.option(
+    "--class", "named", metavar="CLASS", multiple=True, help="Show this class, by its number or name; repeatable."
+)
 @click.option("--images", type=click.IntRange(1, 10_000), help="At most so many images of each.  [default: 8]")
 @click.option(
     "--found",
@@ -42,7 +44,7 @@ def preview(
     label_position: int,
     on_error: Literal["fail", "skip"],
     classes: int | None,
-    named: tuple[int, ...],
+    named: tuple[str, ...],
     images: int | None,
     found: Path | None,
     pairs: int | None,

@@ -20,13 +20,13 @@ class ClassSheetSettings:
     """What is shown.
 
     Attributes:
-        classes: these classes, in this order; none: a random choice.
+        classes: the numbers or names of these classes, in this order; none: a random choice.
         num_classes: how many classes, where they are chosen at random.
         num_images: at most so many of a class.
         seed: of the choice of classes and images.
     """
 
-    classes: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
     num_classes: int = 12
     num_images: int = 8
     seed: int = 0
@@ -53,15 +53,23 @@ def make_class_sheet(classed: ClassedImages, settings: ClassSheetSettings) -> Sh
 
 
 def _choose_classes(classed: ClassedImages, settings: ClassSheetSettings) -> Sequence[int]:
-    for number in settings.classes:
-        if not 0 <= number < classed.num_classes:
-            raise SourceError(
-                f"{classed.images.path}: expected a class from 0 to {classed.num_classes - 1}, received {number}."
-            )
     if settings.classes:
-        return settings.classes
+        return list(dict.fromkeys(number for given in settings.classes for number in _find_classes(classed, given)))
     drawn = _draw(np.flatnonzero(classed.counts), wanted=settings.num_classes, seed=settings.seed)
     return [int(number) for number in drawn]
+
+
+def _find_classes(classed: ClassedImages, given: str) -> list[int]:
+    """Gives the class of a number, or the classes of a name, of which there may be several."""
+    if given.isdecimal():
+        found = [int(given)] if int(given) < classed.num_classes else []
+    else:
+        found = [number for number, name in enumerate(classed.names) if name == given]
+    if not found:
+        raise SourceError(
+            f"{classed.images.path}: expected a class from 0 to {classed.num_classes - 1}, or the name of one, received {given!r}."
+        )
+    return found
 
 
 def _draw(values: NDArray[np.int64], *, wanted: int, seed: int) -> NDArray[np.int64]:
