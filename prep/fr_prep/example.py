@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from fr_prep.windows import byte_windows
 
-__all__ = ["IMAGE_FEATURE", "INTEGER_FEATURES", "Envelopes", "encode_envelopes", "measure_envelopes"]
+__all__ = ["IMAGE_FEATURE", "INTEGER_FEATURES", "PAIR_FEATURES", "Envelopes", "encode_envelopes", "measure_envelopes"]
 
 IMAGE_FEATURE = "image"
-INTEGER_FEATURES = ("label", "source_key", "source_label")
+INTEGER_FEATURES = ("label", "source_key", "source_label")  # of a face
+PAIR_FEATURES = ("pair", "same", "side")  # of an image of a verification pair
 
 _Part = bytes | tuple[NDArray[np.int64], int]  # of a row: the same bytes in each, or values and their width as varint
 

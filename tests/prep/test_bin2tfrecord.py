@@ -23,6 +23,34 @@ def test_the_whole_way_by_command(run_prep, made):
     assert (described["kind"], described["name"], described["num_pairs"]) == ("verification shards", "lfw", 4)
 
 
+def test_the_shards_of_a_bin_are_previewed_and_compared_as_the_bin_is(run_prep, made, make_set, drawn_image):
+    assert run_prep("bin2tfrecord", "lfw.bin", "lfw", "--shards", "3", cwd=made).returncode == 0
+    make_set(made / "set", num_classes=2, images_per_class=3, images=drawn_image)
+    seen, found = [], []
+    for name in ("lfw.bin", "lfw"):
+        shown = run_prep("preview", name, "look.html", "--only", "same", "--overwrite", "--json", cwd=made)
+        assert shown.returncode == 0, shown.stderr
+        seen.append(json.loads(shown.stdout)["groups"])
+        counted = run_prep("stats", "set", "--bins", name, "--json", cwd=made)
+        (overlap,) = json.loads(counted.stdout)["overlaps"]
+        found.append({key: overlap[key] for key in ("num_bin_images", "num_bin_images_shared", "num_images_exact")})
+    assert seen[0] == seen[1]
+    assert [group["title"] for group in seen[0]] == ["pair 0", "pair 2", "pair 3"]
+    assert found[0] == found[1] == {"num_bin_images": 8, "num_bin_images_shared": 6, "num_images_exact": 6}
+
+
+def test_damaged_shards_of_a_bin_are_refused_in_one_line(run_prep, made):
+    run_prep("bin2tfrecord", "lfw.bin", "lfw", cwd=made)
+    shard = next((made / "lfw").glob("*.tfrecord-*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    ended = run_prep("preview", "lfw", "look.png", cwd=made)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"{shard.name}: is damaged: it has another SHA-256" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_json_gives_the_manifest(run_prep, made):
     content = json.loads(run_prep("bin2tfrecord", "lfw.bin", "out", "--name", "other", "--json", cwd=made).stdout)
     assert (content["kind"], content["name"], content["num_pairs"]) == ("verification pairs", "other", 4)

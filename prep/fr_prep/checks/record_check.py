@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fr_prep.checks.problems import Problem
 from fr_prep.checks.shard_check import ShardCheck, record_problem
 from fr_prep.checks.table_check import Tables
-from fr_prep.example import INTEGER_FEATURES
+from fr_prep.example import INTEGER_FEATURES, PAIR_FEATURES
 from fr_prep.manifest import CLASS_INDEX_FILE, MANIFEST_FILE, VERIFICATION_PAIRS, Manifest
 from fr_prep.record_table import RECORD_TYPE, RECORDS_FILE, read_record_table
 
@@ -149,7 +149,7 @@ class PairCheck:
         manifest: the set's manifest.
     """
 
-    names: tuple[str, ...] = ("pair", "same", "side")
+    names: tuple[str, ...] = PAIR_FEATURES
 
     def __init__(self, manifest: Manifest) -> None:
         self._num_same, self._promised = 0, manifest.content["num_same"]

@@ -56,8 +56,8 @@ def preview(
 ) -> None:
     """Draw a contact sheet of classes, of the pairs of a bin, or of duplicates.
 
-    SRC is a record set, class folders, a folder of shards, or a verification bin (.bin). OUT is a .png, or an .html: one
-    page that holds the images byte for byte and loads nothing.
+    SRC is a record set, class folders, a folder of shards, or a verification bin (.bin) or its shards. OUT is a .png, or an .html:
+    one page that holds the images byte for byte and loads nothing.
     """
     import json
 
@@ -65,12 +65,13 @@ def preview(
     from fr_prep.preview.found_sheet import make_found_sheet
     from fr_prep.preview.pair_sheet import PairSheetSettings, make_pair_sheet
     from fr_prep.preview.write import write_sheet
+    from fr_prep.sources.bins import holds_pairs
     from fr_prep.stats.classes import read_classed_images
     from fr_prep.stats.outputs import require_free
 
     if out.suffix.lower() not in (".png", ".html"):
         raise click.UsageError(f"Expected OUT to end with .png or .html, received {out.name!r}.")
-    of_classes, is_bin = bool(classes or named or images), source.suffix == ".bin"
+    of_classes, is_bin = bool(classes or named or images), holds_pairs(source)
     if classes and named:
         raise click.UsageError("Expected either --classes or --class, received both.")
     if of_classes and (is_bin or found):

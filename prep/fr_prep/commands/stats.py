@@ -31,7 +31,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--duplicates/--no-duplicates", default=True, show_default=True, help="Read all images, or only count them."
 )
 @click.option("--near-duplicates", is_flag=True, help="Decode all images, and look for nearly the same pictures.")
-@click.option("--bins", multiple=True, type=_FILE, help="A verification bin that should share nothing; repeatable.")
+@click.option(
+    "--bins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A verification bin, or its shards, that should share nothing; repeatable.",
+)
 @click.option(
     "--distance",
     type=click.IntRange(0, 16),

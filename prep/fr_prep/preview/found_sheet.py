@@ -11,7 +11,7 @@ import numpy as np
 
 from fr_prep.errors import SourceError
 from fr_prep.preview.sheet import Group, Sheet, make_tile
-from fr_prep.sources.bins import read_verification_bin
+from fr_prep.sources.bins import read_pairs
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.stats.classes import ClassedImages
 
@@ -58,10 +58,7 @@ def make_found_sheet(classed: ClassedImages, path: Path, *, num_pairs: int) -> S
     shown = nlargest(num_pairs, _read_pairs(path), key=lambda pair: (pair.fine_distance, pair.distance))
     if not shown:
         raise SourceError(f"{path}: names no pairs of images: nothing was found, or only what cannot be decoded.")
-    bins = {
-        name: read_verification_bin(Path(name), check_images=False).images
-        for name in sorted({pair.bin_path for pair in shown} - {""})
-    }
+    bins = {name: read_pairs(Path(name)).images for name in sorted({pair.bin_path for pair in shown} - {""})}
     with ImageReader(classed.images.places) as reader:
         groups = tuple(_make_group(classed, reader, pair, bins) for pair in shown)
     return Sheet(

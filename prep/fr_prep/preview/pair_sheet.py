@@ -9,7 +9,7 @@ import numpy as np
 from fr_prep.errors import SourceError
 from fr_prep.plan import shuffle_keys
 from fr_prep.preview.sheet import Group, Sheet, make_tile
-from fr_prep.sources.bins import read_verification_bin
+from fr_prep.sources.bins import read_pairs
 
 __all__ = ["PairSheetSettings", "make_pair_sheet"]
 
@@ -30,12 +30,12 @@ class PairSheetSettings:
 
 
 def make_pair_sheet(path: Path, settings: PairSheetSettings) -> Sheet:
-    """Chooses pairs of a bin.
+    """Chooses pairs of a bin, or of shards made of one.
 
     Raises:
         SourceError: if the bin is refused, or has no such pairs.
     """
-    bin_ = read_verification_bin(path, check_images=False)
+    bin_ = read_pairs(path)
     wanted = np.ones(bin_.num_pairs, dtype=np.bool_)
     if settings.only:
         wanted = bin_.issame == (settings.only == "same")

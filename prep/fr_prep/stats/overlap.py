@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fr_prep.pool import WorkerPool
-from fr_prep.sources.bins import read_verification_bin
+from fr_prep.sources.bins import read_pairs
 from fr_prep.stats.close_pairs import Closeness, ClosePairs, find_close_pairs
 from fr_prep.stats.fingerprints import Fingerprints, take_fingerprints
 
@@ -48,7 +48,7 @@ def find_overlap(
     """Finds the images of a set that are in a bin, exactly or nearly.
 
     Args:
-        path: the bin.
+        path: the bin, or a folder of shards made of one.
         contents: fingerprints of the different images of the set, or of those that are trained on.
         rows: (c,) int64, the row of each of those in the set.
         closeness: how many bits may differ.
@@ -58,7 +58,7 @@ def find_overlap(
     Raises:
         SourceError: if the bin cannot be read.
     """
-    bin_ = read_verification_bin(path, check_images=False)
+    bin_ = read_pairs(path)
     with tqdm(total=len(bin_.images), unit=" images", desc=f"Reading {path.name}", disable=quiet or None) as bar:
         found = take_fingerprints(bin_.images, perceptual=True, pool=pool, advance=bar.update)
     _, entries = np.unique(found.digests, axis=0, return_index=True)
