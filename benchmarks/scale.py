@@ -20,7 +20,7 @@ RECORD_OVERHEAD_BYTES = 150  # index line and framing in a set, framing and feat
 
 def main() -> None:
     """Measures and prints."""
-    parser = make_parser(__doc__, images=[200_000, 2_000_000], rounds=3)
+    parser = make_parser(__doc__, images=[200_000, 2_000_000], rounds=5)
     parser.add_argument("--image-bytes", type=int, default=IMAGE_BYTES, help="fewer, where memory cannot hold it all")
     options = parser.parse_args()
     needed = (sum(options.images) + max(options.images)) * (options.image_bytes + RECORD_OVERHEAD_BYTES)

@@ -4,6 +4,7 @@ The format is `docs/shard-format.md`, its JSON schema `docs/manifest.schema.json
 """
 
 import csv
+import fnmatch
 import io
 import json
 from collections import Counter
@@ -96,6 +97,15 @@ class Manifest:
     def file_names(self) -> list[str]:
         """All files of the data set, the manifest last."""
         return [*(shard["file"] for shard in self.shards()), *self.tables(), MANIFEST_FILE]
+
+    def warn_of_strangers(self, present: Iterable[str]) -> list[str]:
+        """Names files beside it that whoever goes by names alone would take for shards of the set, each in a sentence."""
+        known = set(self.file_names())
+        return [
+            f"{name} is no part of the set, though its name looks like that of a shard. Move it away."
+            for name in fnmatch.filter(sorted(present), f"{self.name}-*.tfrecord*")
+            if name not in known
+        ]
 
     def tables(self) -> dict[str, str]:
         """The files beside the shards, with their SHA-256."""

@@ -146,6 +146,20 @@ def test_a_dry_run_refuses_a_folder_that_is_taken_as_the_run_does(
     assert digest_files(made) == before
 
 
+def test_shards_of_a_set_that_lost_its_manifest_are_named_when_another_is_written_beside_them(made, monkeypatch):
+    monkeypatch.chdir(made)
+    assert CliRunner().invoke(main, ["rec2tfrecord", "set", "out", "--shards", "3"]).exit_code == 0
+    (made / "out" / "manifest.json").unlink()
+    ended = CliRunner().invoke(main, ["rec2tfrecord", "set", "out", "--shards", "2", "--overwrite"])
+    assert ended.exit_code == 0
+    named = [line for line in ended.stderr.splitlines() if "is no part of the set" in line]
+    assert named == [
+        f"Warning: faces-train.tfrecord-0000{i}-of-00003 is no part of the set, though its name looks like that of a shard. "
+        "Move it away."
+        for i in range(3)
+    ]
+
+
 @pytest.mark.parametrize(
     ("command", "source"), [("rec2tfrecord", "set"), ("rec2jpeg", "set"), ("bin2tfrecord", "x.bin")]
 )

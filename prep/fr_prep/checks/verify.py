@@ -1,9 +1,8 @@
 """Checking a data set: every byte, every record, every count, and on demand every image and the source."""
 
-import fnmatch
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -189,7 +188,7 @@ def _check(
         num_classes=manifest.num_classes if manifest.kind == FACES else None,
         num_problems=log.num_problems,
         problems=log.in_order(manifest.file_names()),
-        warnings=_find_strangers(manifest, store.sizes() if store else [path.name for path in folder.iterdir()]),
+        warnings=manifest.warn_of_strangers(store.sizes() if store else [path.name for path in folder.iterdir()]),
     )
 
 
@@ -222,14 +221,3 @@ def _promised_kinds(manifest: Manifest) -> Counter[ImageKind]:
 
 def _describe(kinds: Counter[ImageKind]) -> str:
     return ", ".join(f"{count} {describe_kind(kind)}" for kind, count in sorted(kinds.items()))
-
-
-def _find_strangers(manifest: Manifest, present: Iterable[str]) -> list[str]:
-    """Names files that whoever goes by names alone would take for shards of the set."""
-    known = set(manifest.file_names())
-    names = fnmatch.filter(sorted(present), f"{manifest.name}-*.tfrecord*")
-    return [
-        f"{name} is no part of the set, though its name looks like that of a shard. Move it away."
-        for name in names
-        if name not in known
-    ]

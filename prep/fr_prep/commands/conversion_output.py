@@ -106,7 +106,8 @@ def show_result(manifest: Manifest, out: Path | Store, *, as_json: bool, quiet: 
     import json
 
     content = manifest.content
-    warn(content["warnings"], quiet=quiet)
+    present = [path.name for path in out.iterdir()] if isinstance(out, Path) else []
+    warn([*content["warnings"], *manifest.warn_of_strangers(present)], quiet=quiet)
     if as_json:
         click.echo(json.dumps({"out": str(out), **content}, indent=1))
         return
