@@ -7,19 +7,12 @@ import keras
 import numpy as np
 import pytest
 from tests.train import training_steps as steps
-from tests.train.test_trainer import config_of, start
+from tests.train.test_trainer import VALUES, config_of, start
 
 from fr_train.curves import BIN_SUFFIX
 from fr_train.trainer import score_of, train
 
-BASE = {
-    "epochs": 1,
-    "batch_size": 10,
-    "seed": 1,
-    "model": {"backbone": "plaincnn", "width": 0.25, "embedding_size": 8, "activation": "relu"},
-    "loss": {"name": "cosface", "margin": 0.2, "scale": 16.0},
-    "optimizer": {"name": "sgd", "learning_rate": 0.01},
-}
+BASE = {**VALUES, "epochs": 1, "optimizer": {"name": "sgd", "learning_rate": 0.01}}
 
 
 def kernel_of(network):

@@ -124,9 +124,8 @@ def train(
                         position,
                         phase=position.phase + 1,
                         epoch=0,
-                        best_score=position.best_score
-                        if paths
-                        else None,  # losses of two phases say nothing of each other
+                        # Without bins, scores are losses, and those of two phases say nothing of each other.
+                        best_score=position.best_score if paths else None,
                         phase_score=None,
                         epochs_since_best=0,
                         epochs_since_change=0,
