@@ -10,11 +10,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = {
+    "fr_data": ROOT / "data" / "fr_data",
     "fr_prep": ROOT / "prep" / "fr_prep",
     "fr_train": ROOT / "train" / "fr_train",
     "fr_eval": ROOT / "evaluate" / "fr_eval",
 }
-ALLOWED = {"fr_prep": ("fr_eval.bins",), "fr_train": ("fr_eval",), "fr_eval": ()}
+ALLOWED = {
+    "fr_data": (),
+    "fr_prep": ("fr_data", "fr_eval.bins"),
+    "fr_train": ("fr_data", "fr_eval"),
+    "fr_eval": ("fr_data",),
+}
 FRAMEWORKS = ("tensorflow", "keras")
 
 
@@ -39,8 +45,9 @@ def test_a_stage_imports_of_the_others_only_what_is_allowed(package):
             assert not is_under(name, others) or is_under(name, ALLOWED[package]), f"{path} imports {name}"
 
 
-def test_preparation_names_no_framework():
-    for path in SOURCES["fr_prep"].rglob("*.py"):
+@pytest.mark.parametrize("package", ["fr_data", "fr_prep"])
+def test_the_ground_floor_and_preparation_name_no_framework(package):
+    for path in SOURCES[package].rglob("*.py"):
         assert not [name for name in imported_names(path) if is_under(name, FRAMEWORKS)], path
 
 
@@ -59,7 +66,7 @@ def test_ruff_forbids_to_preparation_every_module_of_evaluation_but_bins():
     assert modules - {"fr_eval.__init__", "fr_eval.bins"} <= set(banned)
 
 
-@pytest.mark.parametrize("package", SOURCES)
+@pytest.mark.parametrize("package", [name for name in SOURCES if name != "fr_data"])
 def test_a_command_line_imports_only_click_and_its_own_commands_at_module_level(package):
     paths = [SOURCES[package] / "cli.py", *(SOURCES[package] / "commands").glob("*.py")]
     for path in paths:
@@ -69,6 +76,6 @@ def test_a_command_line_imports_only_click_and_its_own_commands_at_module_level(
                 for name in names:
                     light = name.split(".")[0] in sys.stdlib_module_names or is_under(
                         name,
-                        ("click", f"{package}.commands", f"{package}.errors", "fr_eval.errors", "fr_eval.job_group"),
+                        ("click", "fr_data.errors", f"{package}.commands", f"{package}.errors", "fr_eval.job_group"),
                     )
                     assert light, f"{path} imports {name} at module level"

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from fr_data.errors import ToolkitError
 from fr_eval.commands.compare import compare
 from fr_eval.commands.embed import embed
 from fr_eval.commands.export import export
@@ -11,7 +12,6 @@ from fr_eval.commands.identify import identify
 from fr_eval.commands.options import SCALINGS
 from fr_eval.commands.search import search
 from fr_eval.commands.templates import templates
-from fr_eval.errors import EvalError
 from fr_eval.job_group import JobGroup
 
 __all__ = ["main"]
@@ -33,7 +33,7 @@ class _EvalGroup(JobGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except EvalError as error:
+        except ToolkitError as error:
             raise click.ClickException(str(error)) from error
 
 

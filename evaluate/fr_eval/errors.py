@@ -4,6 +4,8 @@ Each message says where it happened, what was expected, what was received, and w
 them into a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
+from fr_data.errors import ToolkitError
+
 __all__ = [
     "BinError",
     "EmbeddingFileError",
@@ -17,7 +19,7 @@ __all__ = [
 ]
 
 
-class EvalError(Exception):
+class EvalError(ToolkitError):
     """Base of everything that evaluation reports to its user."""
 
 

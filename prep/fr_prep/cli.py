@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from fr_data.errors import ToolkitError
 from fr_prep.commands.bin2jpeg import bin2jpeg
 from fr_prep.commands.bin2tfrecord import bin2tfrecord
 from fr_prep.commands.demo_data import demo_data
@@ -19,7 +20,6 @@ from fr_prep.commands.rewrite import rewrite
 from fr_prep.commands.stats import stats
 from fr_prep.commands.tfrecord2rec import tfrecord2rec
 from fr_prep.commands.verify import verify
-from fr_prep.errors import PrepError
 
 __all__ = ["main"]
 
@@ -30,7 +30,7 @@ class _PrepGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except PrepError as error:
+        except ToolkitError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
             if error.filename is None:

@@ -4,10 +4,12 @@ Each message says where it happened, what was expected, what was received, and w
 them into a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
+from fr_data.errors import ToolkitError
+
 __all__ = ["DamagedRecordError", "OutputError", "PrepError", "ShardError", "SourceError", "WorkerError"]
 
 
-class PrepError(Exception):
+class PrepError(ToolkitError):
     """Base of everything that data preparation reports to its user."""
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from fr_eval.errors import EvalError
+from fr_data.errors import ToolkitError
 from fr_eval.job_group import JobGroup
 from fr_train.commands.bench_input import bench_input
 from fr_train.commands.models import models
 from fr_train.commands.plan import plan
 from fr_train.commands.plot import plot
-from fr_train.errors import ConfigError, TrainError
+from fr_train.errors import ConfigError
 
 __all__ = ["main"]
 
@@ -101,7 +101,7 @@ class _TrainGroup(JobGroup):
             return super().invoke(ctx)
         except ConfigError as error:
             raise click.UsageError(str(error), ctx=ctx) from error
-        except (TrainError, EvalError) as error:
+        except ToolkitError as error:
             raise click.ClickException(str(error)) from error
 
 

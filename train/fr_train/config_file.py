@@ -46,8 +46,11 @@ def find_config(name: str) -> Path:
     for path in (Path(name), own / f"{name}.toml"):
         if path.is_file():
             return path
-    known = ", ".join(sorted(path.stem for path in own.glob("*.toml")))
-    raise ConfigError(f"--config: expected a TOML file or one of {known}, received {name!r}.")
+    known = (
+        ", ".join(sorted(path.stem for path in own.glob("*.toml")))
+        or "none: this installation lacks them; install it anew"
+    )
+    raise ConfigError(f"--config: expected a TOML file, or the name of a config ({known}), received {name!r}.")
 
 
 def load_config(path: Path) -> dict[str, Any]:

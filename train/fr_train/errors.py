@@ -4,6 +4,8 @@ Each message says where it happened, what was expected, what was received, and w
 into a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
+from fr_data.errors import ToolkitError
+
 __all__ = [
     "CheckpointError",
     "ClusterError",
@@ -16,7 +18,7 @@ __all__ = [
 ]
 
 
-class TrainError(Exception):
+class TrainError(ToolkitError):
     """Base of everything that training reports to its user."""
 
 

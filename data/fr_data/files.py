@@ -1,0 +1,283 @@
+"""Files and folders that appear whole or not at all, and the rules for what may be replaced or removed.
+
+Two rules hold for every output of the toolkit:
+
+- What is replaced stays until the new one is whole. A draft has a name that nobody else uses, so no draft of another program, or of
+  another run, is ever touched.
+- What is removed is decided by what the toolkit itself wrote there, never by a name. A list of files that is read back from the disk
+  may be damaged or forged, so `remove_listed` follows no link and no `..`, and removes regular files only.
+"""
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from fr_data.errors import FileError
+
+__all__ = [
+    "INCOMPLETE_SUFFIX",
+    "find_strangers",
+    "remove_listed",
+    "require_output",
+    "require_outputs",
+    "whole_file",
+    "whole_folder",
+    "write_whole",
+]
+
+INCOMPLETE_SUFFIX = ".incomplete"
+
+AnyPath = str | os.PathLike[str]
+
+
+def require_output(path: AnyPath, *, overwrite: bool, sources: Iterable[AnyPath] = ()) -> Path:
+    """Return where an output file may be written, or refuse before any work is done.
+
+    Args:
+        path: the output, as the user named it.
+        overwrite: whether a regular file that is there may be replaced.
+        sources: files that are read, or folders that are read from; the output must not be one of them, nor lie in such a folder as
+            one of the files that are there.
+
+    Returns:
+        The path, with a link to a file followed, so that the link stays.
+
+    Raises:
+        FileError: the output is a source, a folder, a device, pipe or socket, or is there and `overwrite` is not given, or its
+            folder is missing.
+    """
+    path = Path(path)
+    target = _follow_links(path)
+    for source in map(Path, sources):
+        if _is_same(target, source):
+            raise FileError(f"{path}: is read by this command, and cannot be its output as well. Choose another path.")
+        if source.is_dir() and target.exists() and _lies_in(target, source):
+            raise FileError(
+                f"{path}: lies in {source}, which is read by this command. Choose a path that is not there yet."
+            )
+    mode = _mode(target)
+    if mode is not None:
+        if not stat.S_ISREG(mode):
+            raise FileError(f"{path}: expected a file, or nothing; received a {_kind_of(mode)}. Choose another path.")
+        if not overwrite:
+            raise FileError(f"{path}: exists already. Replace it with --overwrite, or choose another path.")
+    if not target.parent.is_dir():
+        raise FileError(f"{path}: its folder does not exist. Create it first.")
+    return target
+
+
+def require_outputs(
+    outputs: Mapping[str, AnyPath | None], *, overwrite: bool, sources: Iterable[AnyPath] = ()
+) -> dict[str, Path]:
+    """Return where each of several output files may be written, or refuse: as `require_output`, and no two may be one file.
+
+    Args:
+        outputs: option → path; None is left out.
+        overwrite: whether regular files that are there may be replaced.
+        sources: what is read.
+
+    Raises:
+        FileError: as `require_output`, or two options name one file.
+    """
+    sources = list(sources)
+    targets: dict[str, Path] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        target = require_output(path, overwrite=overwrite, sources=sources)
+        for other, taken in targets.items():
+            if _is_same(target, taken):
+                raise FileError(f"{path}: is named by {other} and by {option}. Choose a path for each.")
+        targets[option] = target
+    return targets
+
+
+@contextmanager
+def whole_file(path: AnyPath) -> Iterator[Path]:
+    """Give a path to write to; when the block ends well, the file that was written there is synced and takes its place.
+
+    The draft has the final name, since programs go by endings, and lies in a new folder beside it, `<name>.<random>.incomplete`,
+    which is removed at the end, whatever happens. A file that is there stays until then; anything else is not replaced.
+
+    Raises:
+        FileError: it cannot be written, or something that is no regular file is there.
+    """
+    path = Path(path)
+    with _draft(path) as (draft, target):
+        yield draft
+        mode = _mode(target)
+        if mode is not None and not stat.S_ISREG(mode):
+            raise FileError(f"{path}: expected a file, or nothing; received a {_kind_of(mode)}. Choose another path.")
+        _sync(draft)
+        draft.replace(target)
+        _sync(target.parent)
+
+
+@contextmanager
+def whole_folder(path: AnyPath) -> Iterator[Path]:
+    """Give a path at which to make a folder; when the block ends well, it is synced and takes its place.
+
+    The folder that it replaces is removed as a whole: see `find_strangers` for who may ask for that.
+
+    Raises:
+        FileError: it cannot be written, or something that is no folder is there.
+    """
+    path = Path(path)
+    with _draft(path) as (draft, target):
+        yield draft
+        mode = _mode(target)
+        if mode is not None and not stat.S_ISDIR(mode):
+            raise FileError(f"{path}: expected a folder, or nothing; received a {_kind_of(mode)}. Choose another path.")
+        for file in (draft, *draft.rglob("*")):
+            _sync(file)
+        replaced = draft.with_name(f"{draft.name}.replaced")
+        if mode is not None:
+            target.replace(replaced)  # a folder takes the place of none that holds something
+        try:
+            draft.replace(target)
+        except OSError:
+            if mode is not None:
+                replaced.replace(target)
+            raise
+        _sync(target.parent)
+
+
+def write_whole(path: AnyPath, content: str | bytes | memoryview) -> None:
+    """Write a small file so that it is whole or not there, also after a power failure; text as UTF-8, with its line ends.
+
+    Raises:
+        FileError: it cannot be written, or something that is no regular file is there.
+    """
+    with whole_file(path) as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def find_strangers(folder: AnyPath, names: Iterable[str]) -> list[str]:
+    """Return what a folder holds besides some files: relative paths with /, sorted. Links and empty folders count as strangers.
+
+    Args:
+        folder: the folder.
+        names: relative paths of the files that are known, with /.
+    """
+    folder = Path(folder)
+    known = {PurePosixPath(name).as_posix() for name in names}
+    parents = {parent.as_posix() for name in known for parent in PurePosixPath(name).parents}
+    strangers = []
+    for place, folders, files in os.walk(folder):
+        inside = Path(place).relative_to(folder)
+        for name in [*folders, *files]:
+            relative = (inside / name).as_posix()
+            path = folder / relative
+            expected = parents if name in folders else known
+            if path.is_symlink() or relative not in expected or not (name in folders or path.is_file()):
+                strangers.append(relative)
+    return sorted(strangers)
+
+
+def remove_listed(folder: AnyPath, names: Iterable[str], *, list_name: str) -> None:
+    """Remove the files of a folder that a list names. Those that are gone already are passed over.
+
+    All names are checked before the first file is removed, since a list may be damaged or forged.
+
+    Args:
+        folder: the folder.
+        names: relative paths with /.
+        list_name: the list, for messages.
+
+    Raises:
+        FileError: a name is absolute, leads out of the folder or through a link, or is that of something else than a file.
+        OSError: a file cannot be removed.
+    """
+    folder = Path(folder)
+    paths = [_inside(folder, name, list_name) for name in names]
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _inside(folder: Path, name: str, list_name: str) -> Path:
+    parts = name.split("/") if isinstance(name, str) else []
+    if not parts or any(part in ("", ".", "..") or "\0" in part or os.sep in part for part in parts):
+        raise FileError(
+            f"{list_name}: lists {name!r}; expected the name of a file in {folder}. Nothing was removed. Move the list away."
+        )
+    path = folder
+    for number, part in enumerate(parts, start=1):
+        path /= part
+        mode = _mode(path)
+        if mode is None:
+            break
+        if not (stat.S_ISREG(mode) if number == len(parts) else stat.S_ISDIR(mode)):
+            raise FileError(
+                f"{list_name}: lists {name!r}, where {path} is a {_kind_of(mode)}; expected files of its own. Nothing was removed. "
+                "Move the list away."
+            )
+    return folder.joinpath(*parts)
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Give the path of a draft, in a new folder that goes at the end, and the path whose place it takes."""
+    folder = None
+    try:
+        target = _follow_links(path)
+        folder = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=INCOMPLETE_SUFFIX, dir=target.parent))
+        yield folder / target.name, target
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}.") from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _follow_links(path: Path) -> Path:
+    """Return where a link leads; a path that is none stays as it was typed."""
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}.") from error
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's bytes, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}.") from error
+
+
+def _kind_of(mode: int) -> str:
+    kinds = {
+        stat.S_IFREG: "file",
+        stat.S_IFDIR: "folder",
+        stat.S_IFLNK: "link",
+        stat.S_IFCHR: "device",
+        stat.S_IFBLK: "device",
+        stat.S_IFIFO: "pipe",
+        stat.S_IFSOCK: "socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "special file")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them is not there
+        return path.absolute() == other.absolute() or path.resolve() == other.resolve()
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
