@@ -4,8 +4,8 @@ Two rules hold for every output of the toolkit:
 
 - What is replaced stays until the new one is whole. A draft has a name that nobody else uses, so no draft of another program, or of
   another run, is ever touched.
-- What is removed is decided by what the toolkit itself wrote there, never by a name. A list of files that is read back from the disk
-  may be damaged or forged, so `remove_listed` follows no link and no `..`, and removes regular files only.
+- What is removed is decided by what the toolkit itself wrote there, never by a name. A list of files that is read back may be
+  damaged or forged, so `remove_listed` follows no link and no `..`, and removes regular files only.
 """
 
 import os
