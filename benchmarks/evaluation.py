@@ -80,15 +80,15 @@ def draw_embeddings(num_pairs: int, num_values: int) -> tuple[np.ndarray, np.nda
 
 
 def score_ten_folds(embeddings: np.ndarray, issame: np.ndarray) -> None:
-    from fr_eval.distances import pair_distances  # noqa: PLC0415
-    from fr_eval.folds import score_folds  # noqa: PLC0415
+    from fr_eval.protocols.distances import pair_distances  # noqa: PLC0415
+    from fr_eval.protocols.folds import score_folds  # noqa: PLC0415
 
     score_folds(pair_distances(embeddings), issame)
 
 
 def measure_figures(num_pairs: int, rounds: int) -> None:
     """Part 1."""
-    from fr_eval.verification import verify  # noqa: PLC0415
+    from fr_eval.protocols.verification import verify  # noqa: PLC0415
 
     verify(*draw_embeddings(20, 4))  # imports scikit-learn
     print(f"Figures without a network, medians of {rounds} rounds")
@@ -104,7 +104,7 @@ def measure_figures(num_pairs: int, rounds: int) -> None:
 def run_forward(model: str, bin_: str, scaling: str) -> dict[str, float]:
     """Times the compiled forward passes of a bin's distinct images and the mirrored ones, and the start-up before."""
     begun = Times(time.perf_counter(), used_processor())
-    from fr_eval.startup import import_tensorflow  # noqa: PLC0415
+    from fr_eval.models.frameworks import import_tensorflow  # noqa: PLC0415
 
     import_tensorflow()
     import keras  # noqa: PLC0415
@@ -131,9 +131,9 @@ def run_forward(model: str, bin_: str, scaling: str) -> dict[str, float]:
 
 def load_images(network: Any, bin_: str, scaling: str) -> tuple[np.ndarray, float, float]:
     """Gives a bin's distinct images, decoded, with offset and divisor of their scaling."""
-    from fr_eval.bins import read_bin  # noqa: PLC0415
-    from fr_eval.embed import decode_bin  # noqa: PLC0415
-    from fr_eval.scaling import SCALINGS  # noqa: PLC0415
+    from fr_data.bins.bins import read_bin  # noqa: PLC0415
+    from fr_eval.models.embed import decode_bin  # noqa: PLC0415
+    from fr_eval.models.scaling import SCALINGS  # noqa: PLC0415
 
     decoded = decode_bin(read_bin(bin_, check_images=False), tuple(network.inputs[0].shape[1:3]))
     return decoded.images, *SCALINGS[scaling]
@@ -161,12 +161,12 @@ def compare_command(model: str, bin_: str, scaling: str, rounds: int) -> None:
 
 def compare_callback(model: str, bin_: str, scaling: str, rounds: int) -> None:
     """Part 3."""
-    from fr_eval.startup import import_tensorflow  # noqa: PLC0415
+    from fr_eval.models.frameworks import import_tensorflow  # noqa: PLC0415
 
     import_tensorflow()
     import keras  # noqa: PLC0415
 
-    from fr_train.bin_scores import BinScores  # noqa: PLC0415
+    from fr_train.run.bin_scores import BinScores  # noqa: PLC0415
 
     network = keras.saving.load_model(model, compile=False)
     images, offset, divisor = load_images(network, bin_, scaling)
@@ -205,7 +205,7 @@ def main() -> None:
     if options.forward:
         print(json.dumps(run_forward(**job)))
         return
-    from fr_eval.bins import read_bin  # noqa: PLC0415
+    from fr_data.bins.bins import read_bin  # noqa: PLC0415
 
     measure_figures(read_bin(options.bin, check_images=False).num_pairs, 5)
     compare_command(**job, rounds=options.rounds)

@@ -62,16 +62,16 @@ def build_ours(options: argparse.Namespace) -> tuple[Any, Any, Any]:
     """Makes a run's first phase; gives its step, its batches without end, and its network."""
     import keras  # noqa: PLC0415
 
-    from fr_train.class_sample import count_sample  # noqa: PLC0415
-    from fr_train.class_shards import count_rows, lay_over_devices  # noqa: PLC0415
-    from fr_train.config import OptimizerConfig, ScheduleConfig  # noqa: PLC0415
-    from fr_train.heads import CosineHead  # noqa: PLC0415
-    from fr_train.jax_step import JaxTrainingStep  # noqa: PLC0415
+    from fr_train.config.config import OptimizerConfig, ScheduleConfig  # noqa: PLC0415
+    from fr_train.devices.model_parallel import count_rows, lay_over_devices  # noqa: PLC0415
     from fr_train.losses.registry import build_losses  # noqa: PLC0415
-    from fr_train.network import build_network  # noqa: PLC0415
-    from fr_train.optimizers import build_optimizer  # noqa: PLC0415
-    from fr_train.sampled_head import SampledHead  # noqa: PLC0415
-    from fr_train.schedules import Schedule  # noqa: PLC0415
+    from fr_train.model.class_sample import count_sample  # noqa: PLC0415
+    from fr_train.model.heads import CosineHead  # noqa: PLC0415
+    from fr_train.model.network import build_network  # noqa: PLC0415
+    from fr_train.model.sampled_head import SampledHead  # noqa: PLC0415
+    from fr_train.optim.optimizers import build_optimizer  # noqa: PLC0415
+    from fr_train.optim.schedules import Schedule  # noqa: PLC0415
+    from fr_train.step.jax import JaxTrainingStep  # noqa: PLC0415
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(options.precision if options.precision == "float32" else "mixed_bfloat16")
@@ -79,7 +79,7 @@ def build_ours(options: argparse.Namespace) -> tuple[Any, Any, Any]:
     if options.shards:
         num_classes, image_size, batches = open_set(options)
     lay_over_devices(options.devices, num_classes=num_classes, batch_size=options.images)
-    from fr_train.config import ModelConfig  # noqa: PLC0415
+    from fr_train.config.config import ModelConfig  # noqa: PLC0415
 
     network = build_network(ModelConfig(backbone=f"iresnet{options.depth}"), image_size=image_size)
     head = CosineHead(num_classes, name="head")
@@ -109,8 +109,8 @@ def draw_batches(options: argparse.Namespace) -> Any:
 
 def open_set(options: argparse.Namespace) -> tuple[int, tuple[int, int], Any]:
     """Gives a set's classes, its images' size, and its batches, epoch after epoch."""
-    from fr_train.shard_set import read_shard_set  # noqa: PLC0415
-    from fr_train.stream import Stream, StreamSettings  # noqa: PLC0415
+    from fr_train.data.shard_set import read_shard_set  # noqa: PLC0415
+    from fr_train.data.stream import Stream, StreamSettings  # noqa: PLC0415
 
     shards = read_shard_set(options.shards)
     stream = Stream(shards, StreamSettings(batch_size=options.images), seed=0, image_size=shards.image_size)

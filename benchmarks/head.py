@@ -72,14 +72,14 @@ def make_recipe(network: Any, num_classes: int) -> tuple[Step, list[Any]]:
 
 def make_ours(network: Any, num_classes: int, *, rate: float, batch_size: int) -> tuple[Step, list[Any]]:
     """Our step, likewise."""
-    from fr_train.class_sample import count_sample  # noqa: PLC0415
-    from fr_train.config import OptimizerConfig, ScheduleConfig  # noqa: PLC0415
-    from fr_train.heads import CosineHead  # noqa: PLC0415
+    from fr_train.config.config import OptimizerConfig, ScheduleConfig  # noqa: PLC0415
     from fr_train.losses.registry import build_losses  # noqa: PLC0415
-    from fr_train.optimizers import build_optimizer  # noqa: PLC0415
-    from fr_train.sampled_head import SampledHead, draw_weights  # noqa: PLC0415
-    from fr_train.schedules import Schedule  # noqa: PLC0415
-    from fr_train.training_step import TrainingStep  # noqa: PLC0415
+    from fr_train.model.class_sample import count_sample  # noqa: PLC0415
+    from fr_train.model.heads import CosineHead  # noqa: PLC0415
+    from fr_train.model.sampled_head import SampledHead, draw_weights  # noqa: PLC0415
+    from fr_train.optim.optimizers import build_optimizer  # noqa: PLC0415
+    from fr_train.optim.schedules import Schedule  # noqa: PLC0415
+    from fr_train.step.tensorflow import TrainingStep  # noqa: PLC0415
 
     head = CosineHead(num_classes, initializer="zeros" if rate < 1 else None)
     head.build((None, EMBEDDING_SIZE))

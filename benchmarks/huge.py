@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 from measure import FR_PREP, peak_memory
 
-from fr_prep.build import BuildSettings, plan_dataset
-from fr_prep.images import ImageKind
-from fr_prep.manifest import shard_name
-from fr_prep.plan import PlanSettings
-from fr_prep.shards import ShardResult
-from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.sources.recordio import MAGIC
-from fr_prep.tables import write_tables
+from fr_data.images.header import ImageKind
+from fr_prep.plan.plan import PlanSettings
+from fr_prep.sources.record_sets.record_set import RecordSetSource
+from fr_prep.sources.record_sets.recordio import MAGIC
+from fr_prep.write.build import BuildSettings, plan_dataset
+from fr_prep.write.manifest import shard_name
+from fr_prep.write.shard_writer import ShardResult
+from fr_prep.write.tables import write_tables
 
 IMAGE = bytes.fromhex("ffd8ffc0001108007000700301220002110103110100ffd9").ljust(32, b"\0")  # 112 x 112, RGB, no scan
 BLOCK_RECORDS = 1 << 20

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 
 from fr_prep.demo.faces import face_jpeg
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.record_index import write_record_index
-from fr_prep.sources.recordio import RecordWriter
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.record_index import write_record_index
+from fr_prep.sources.record_sets.recordio import RecordWriter
 
 __all__ = ["FR_PREP", "IMAGE_BYTES", "Memory", "make_parser", "peak_memory", "timed", "write_set"]
 

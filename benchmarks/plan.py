@@ -33,7 +33,7 @@ LIMIT = 0.2
 
 def make_job(options: argparse.Namespace) -> Any:
     """Gives the job that the options say."""
-    from fr_train.config_file import parse_config  # noqa: PLC0415
+    from fr_train.config.config_file import parse_config  # noqa: PLC0415
     from fr_train.planning.job import Job  # noqa: PLC0415
 
     model = {
@@ -51,9 +51,9 @@ def build_real_step(job: Any) -> tuple[Any, Any, Any]:
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
-    from fr_train.heads import CosineHead  # noqa: PLC0415
     from fr_train.losses.registry import build_losses  # noqa: PLC0415
-    from fr_train.network import build_network  # noqa: PLC0415
+    from fr_train.model.heads import CosineHead  # noqa: PLC0415
+    from fr_train.model.network import build_network  # noqa: PLC0415
     from fr_train.planning.measure import build_step  # noqa: PLC0415
 
     model, num_images = job.config.model, job.config.batch_size
@@ -98,7 +98,7 @@ def run_memory(job: Any) -> dict[str, float]:
 
 def run_rates(job: Any) -> dict[str, Any]:
     """Gives the rates that `--measure` finds."""
-    from fr_train.network import build_network  # noqa: PLC0415
+    from fr_train.model.network import build_network  # noqa: PLC0415
     from fr_train.planning.measure import measure_rates  # noqa: PLC0415
     from fr_train.planning.network_cost import count_network  # noqa: PLC0415
 

@@ -29,15 +29,15 @@ def run_ours(*, num_images: int, num_classes: int, num_steps: int, num_devices: 
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
-    from fr_train.backbones.embedding import build_embedding_network  # noqa: PLC0415
-    from fr_train.config import OptimizerConfig, ScheduleConfig  # noqa: PLC0415
-    from fr_train.heads import CosineHead  # noqa: PLC0415
+    from fr_train.config.config import OptimizerConfig, ScheduleConfig  # noqa: PLC0415
+    from fr_train.devices.replicas import Replicas  # noqa: PLC0415
     from fr_train.losses.registry import build_losses  # noqa: PLC0415
-    from fr_train.optimizers import build_optimizer  # noqa: PLC0415
-    from fr_train.replicas import Replicas  # noqa: PLC0415
-    from fr_train.replicated_step import ReplicatedStep  # noqa: PLC0415
-    from fr_train.schedules import Schedule  # noqa: PLC0415
-    from fr_train.training_step import TrainingStep  # noqa: PLC0415
+    from fr_train.model.backbones.embedding import build_embedding_network  # noqa: PLC0415
+    from fr_train.model.heads import CosineHead  # noqa: PLC0415
+    from fr_train.optim.optimizers import build_optimizer  # noqa: PLC0415
+    from fr_train.optim.schedules import Schedule  # noqa: PLC0415
+    from fr_train.step.replicated import ReplicatedStep  # noqa: PLC0415
+    from fr_train.step.tensorflow import TrainingStep  # noqa: PLC0415
 
     replicas = Replicas(num_devices)
     keras.utils.set_random_seed(0)

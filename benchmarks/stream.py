@@ -23,10 +23,10 @@ import numpy as np
 import simplejpeg
 from measure import FR_PREP, make_parser
 
-from fr_eval.startup import import_tensorflow
+from fr_eval.models.frameworks import import_tensorflow
 from fr_prep.demo.faces import face_jpeg
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.recordio import RecordWriter
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.recordio import RecordWriter
 
 BATCH_SIZE = 128
 NUM_CLASSES = 85_742  # of MS1MV2
@@ -77,8 +77,8 @@ class OurStream:
     """The stream of `fr-train` as it is by default."""
 
     def __init__(self, shards: Path) -> None:
-        from fr_train.shard_set import read_shard_set  # noqa: PLC0415  worker processes do without TensorFlow
-        from fr_train.stream import Stream, StreamSettings  # noqa: PLC0415
+        from fr_train.data.shard_set import read_shard_set  # noqa: PLC0415  worker processes do without TensorFlow
+        from fr_train.data.stream import Stream, StreamSettings  # noqa: PLC0415
 
         shard_set = read_shard_set(shards)
         settings = StreamSettings(batch_size=BATCH_SIZE)

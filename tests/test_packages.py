@@ -43,7 +43,7 @@ def test_a_wheel_that_is_built_of_the_sdist_holds_every_file_of_the_packages(bui
         for package, root in PACKAGES.items()
         if path.is_relative_to(f"{root}/{package}")
     }
-    assert "fr_train/configs/demo.toml" in expected
+    assert "fr_train/config/recipes/demo.toml" in expected
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from fr_data.errors import FileError
+from fr_data.errors import OutputError
 
 __all__ = [
     "INCOMPLETE_SUFFIX",
@@ -47,26 +47,28 @@ def require_output(path: AnyPath, *, overwrite: bool, sources: Iterable[AnyPath]
         The path, with a link to a file followed, so that the link stays.
 
     Raises:
-        FileError: the output is a source, a folder, a device, pipe or socket, or is there and `overwrite` is not given, or its
+        OutputError: the output is a source, a folder, a device, pipe or socket, or is there and `overwrite` is not given, or its
             folder is missing.
     """
     path = Path(path)
     target = _follow_links(path)
     for source in map(Path, sources):
         if _is_same(target, source):
-            raise FileError(f"{path}: is read by this command, and cannot be its output as well. Choose another path.")
+            raise OutputError(
+                f"{path}: is read by this command, and cannot be its output as well. Choose another path."
+            )
         if source.is_dir() and target.exists() and _lies_in(target, source):
-            raise FileError(
+            raise OutputError(
                 f"{path}: lies in {source}, which is read by this command. Choose a path that is not there yet."
             )
     mode = _mode(target)
     if mode is not None:
         if not stat.S_ISREG(mode):
-            raise FileError(f"{path}: expected a file, or nothing; received a {_kind_of(mode)}. Choose another path.")
+            raise OutputError(f"{path}: expected a file, or nothing; received a {_kind_of(mode)}. Choose another path.")
         if not overwrite:
-            raise FileError(f"{path}: exists already. Replace it with --overwrite, or choose another path.")
+            raise OutputError(f"{path}: exists already. Replace it with --overwrite, or choose another path.")
     if not target.parent.is_dir():
-        raise FileError(f"{path}: its folder does not exist. Create it first.")
+        raise OutputError(f"{path}: its folder does not exist. Create it first.")
     return target
 
 
@@ -81,7 +83,7 @@ def require_outputs(
         sources: what is read.
 
     Raises:
-        FileError: as `require_output`, or two options name one file.
+        OutputError: as `require_output`, or two options name one file.
     """
     sources = list(sources)
     targets: dict[str, Path] = {}
@@ -91,7 +93,7 @@ def require_outputs(
         target = require_output(path, overwrite=overwrite, sources=sources)
         for other, taken in targets.items():
             if _is_same(target, taken):
-                raise FileError(f"{path}: is named by {other} and by {option}. Choose a path for each.")
+                raise OutputError(f"{path}: is named by {other} and by {option}. Choose a path for each.")
         targets[option] = target
     return targets
 
@@ -104,14 +106,14 @@ def whole_file(path: AnyPath) -> Iterator[Path]:
     which is removed at the end, whatever happens. A file that is there stays until then; anything else is not replaced.
 
     Raises:
-        FileError: it cannot be written, or something that is no regular file is there.
+        OutputError: it cannot be written, or something that is no regular file is there.
     """
     path = Path(path)
     with _draft(path) as (draft, target):
         yield draft
         mode = _mode(target)
         if mode is not None and not stat.S_ISREG(mode):
-            raise FileError(f"{path}: expected a file, or nothing; received a {_kind_of(mode)}. Choose another path.")
+            raise OutputError(f"{path}: expected a file, or nothing; received a {_kind_of(mode)}. Choose another path.")
         _sync(draft)
         draft.replace(target)
         _sync(target.parent)
@@ -124,14 +126,16 @@ def whole_folder(path: AnyPath) -> Iterator[Path]:
     The folder that it replaces is removed as a whole: see `find_strangers` for who may ask for that.
 
     Raises:
-        FileError: it cannot be written, or something that is no folder is there.
+        OutputError: it cannot be written, or something that is no folder is there.
     """
     path = Path(path)
     with _draft(path) as (draft, target):
         yield draft
         mode = _mode(target)
         if mode is not None and not stat.S_ISDIR(mode):
-            raise FileError(f"{path}: expected a folder, or nothing; received a {_kind_of(mode)}. Choose another path.")
+            raise OutputError(
+                f"{path}: expected a folder, or nothing; received a {_kind_of(mode)}. Choose another path."
+            )
         for file in (draft, *draft.rglob("*")):
             _sync(file)
         replaced = draft.with_name(f"{draft.name}.replaced")
@@ -150,7 +154,7 @@ def write_whole(path: AnyPath, content: str | bytes | memoryview) -> None:
     """Write a small file so that it is whole or not there, also after a power failure; text as UTF-8, with its line ends.
 
     Raises:
-        FileError: it cannot be written, or something that is no regular file is there.
+        OutputError: it cannot be written, or something that is no regular file is there.
     """
     with whole_file(path) as draft:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -189,7 +193,7 @@ def remove_listed(folder: AnyPath, names: Iterable[str], *, list_name: str) -> N
         list_name: the list, for messages.
 
     Raises:
-        FileError: a name is absolute, leads out of the folder or through a link, or is that of something else than a file.
+        OutputError: a name is absolute, leads out of the folder or through a link, or is that of something else than a file.
         OSError: a file cannot be removed.
     """
     folder = Path(folder)
@@ -201,7 +205,7 @@ def remove_listed(folder: AnyPath, names: Iterable[str], *, list_name: str) -> N
 def _inside(folder: Path, name: str, list_name: str) -> Path:
     parts = name.split("/") if isinstance(name, str) else []
     if not parts or any(part in ("", ".", "..") or "\0" in part or os.sep in part for part in parts):
-        raise FileError(
+        raise OutputError(
             f"{list_name}: lists {name!r}; expected the name of a file in {folder}. Nothing was removed. Move the list away."
         )
     path = folder
@@ -211,7 +215,7 @@ def _inside(folder: Path, name: str, list_name: str) -> Path:
         if mode is None:
             break
         if not (stat.S_ISREG(mode) if number == len(parts) else stat.S_ISDIR(mode)):
-            raise FileError(
+            raise OutputError(
                 f"{list_name}: lists {name!r}, where {path} is a {_kind_of(mode)}; expected files of its own. Nothing was removed. "
                 "Move the list away."
             )
@@ -227,7 +231,7 @@ def _draft(path: Path) -> Iterator[tuple[Path, Path]]:
         folder = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=INCOMPLETE_SUFFIX, dir=target.parent))
         yield folder / target.name, target
     except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}.") from error
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from error
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -238,7 +242,7 @@ def _follow_links(path: Path) -> Path:
     try:
         return path.resolve() if path.is_symlink() else path
     except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}.") from error
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from error
 
 
 def _sync(path: Path) -> None:
@@ -256,7 +260,7 @@ def _mode(path: Path) -> int | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}.") from error
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from error
 
 
 def _kind_of(mode: int) -> str:

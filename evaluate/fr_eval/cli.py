@@ -9,10 +9,10 @@ from fr_eval.commands.compare import compare
 from fr_eval.commands.embed import embed
 from fr_eval.commands.export import export
 from fr_eval.commands.identify import identify
+from fr_eval.commands.job_group import JobGroup
 from fr_eval.commands.options import SCALINGS
 from fr_eval.commands.search import search
 from fr_eval.commands.templates import templates
-from fr_eval.job_group import JobGroup
 
 __all__ = ["main"]
 
@@ -128,7 +128,7 @@ def main(
     import sys
     from pathlib import Path
 
-    from fr_eval.job import Job, ModelFile, run_job
+    from fr_eval.jobs.job import Job, ModelFile, run_job
 
     if not models and not embeddings:
         raise click.UsageError("Missing option '--model' or '--embeddings'.")
@@ -155,7 +155,7 @@ def main(
         click.echo(json.dumps(outcome.to_dict(), indent=2, allow_nan=False))
     if outcome.results:
         from fr_eval.output_file import write_whole
-        from fr_eval.result_tables import format_csv, format_markdown, format_text
+        from fr_eval.report.result_tables import format_csv, format_markdown, format_text
 
         if not as_json:
             click.echo(format_text(outcome))
@@ -165,7 +165,7 @@ def main(
         if markdown:
             write_whole(markdown, format_markdown(outcome))
         if report:
-            from fr_eval.report import write_report
+            from fr_eval.report.page import write_report
 
             write_report(report, outcome, num_hardest=hardest)
     elif outputs:

@@ -4,7 +4,7 @@ Each message says where it happened, what was expected, what was received, and w
 them into a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
-from fr_data.errors import ToolkitError
+from fr_data.errors import BinError, ToolkitError
 
 __all__ = [
     "BinError",
@@ -21,10 +21,6 @@ __all__ = [
 
 class EvalError(ToolkitError):
     """Base of everything that evaluation reports to its user."""
-
-
-class BinError(EvalError):
-    """A verification bin cannot be read, or is refused."""
 
 
 class EmbeddingFileError(EvalError):

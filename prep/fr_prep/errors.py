@@ -1,20 +1,12 @@
-"""The exceptions of data preparation.
+"""The exceptions of data preparation; those that every stage shares are in `fr_data.errors`.
 
 Each message says where it happened, what was expected, what was received, and what to do. Only the command line turns
 them into a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
-from fr_data.errors import ToolkitError
+from fr_data.errors import OutputError, ShardError, SourceError, ToolkitError
 
-__all__ = ["DamagedRecordError", "OutputError", "PrepError", "ShardError", "SourceError", "WorkerError"]
-
-
-class PrepError(ToolkitError):
-    """Base of everything that data preparation reports to its user."""
-
-
-class SourceError(PrepError):
-    """A source set cannot be used: missing, unreadable, inconsistent, or changed while it was read."""
+__all__ = ["DamagedRecordError", "OutputError", "ShardError", "SourceError", "WorkerError"]
 
 
 class DamagedRecordError(SourceError):
@@ -39,13 +31,5 @@ def _rebuild_damaged_record(message: str, offset: int, reason: str) -> DamagedRe
     return DamagedRecordError(message, offset=offset, reason=reason)
 
 
-class OutputError(PrepError):
-    """An output cannot be written: it exists, is locked, is foreign, or the disk is full."""
-
-
-class ShardError(PrepError):
-    """A shard set does not hold what its manifest promises."""
-
-
-class WorkerError(PrepError):
+class WorkerError(ToolkitError):
     """A worker process died without a report."""

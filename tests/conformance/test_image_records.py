@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fr_prep.sources.image_records import join_image, pack_image_record, read_image_records
-from fr_prep.sources.recordio import RecordFile
+from fr_prep.sources.record_sets.image_records import join_image, pack_image_record, read_image_records
+from fr_prep.sources.record_sets.recordio import RecordFile
 
 MAGIC = bytes.fromhex("0a23d7ce")
 LABEL = st.floats(-(2.0**127), 2.0**127)  # what float32 holds, most of it not exactly

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fr_prep.build import BuildSettings, build_dataset
-from fr_prep.plan import PlanSettings
-from fr_prep.sources.face_records import RecordSettings
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.record_index import write_record_index
-from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.sources.recordio import RecordWriter
+from fr_prep.plan.plan import PlanSettings
+from fr_prep.sources.record_sets.face_records import RecordSettings
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.record_index import write_record_index
+from fr_prep.sources.record_sets.record_set import RecordSetSource
+from fr_prep.sources.record_sets.recordio import RecordWriter
+from fr_prep.write.build import BuildSettings, build_dataset
 
 MAGIC = bytes.fromhex("0a23d7ce")
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d494844520000001000000010080200000090916836")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fr_prep.sources.record_index import read_record_index, write_record_index
-from fr_prep.sources.recordio import MAX_RECORD_BYTES, RecordFile, RecordWriter
+from fr_prep.sources.record_sets.record_index import read_record_index, write_record_index
+from fr_prep.sources.record_sets.recordio import MAX_RECORD_BYTES, RecordFile, RecordWriter
 
 MAGIC = bytes.fromhex("0a23d7ce")
 MEGABYTE = random.Random(1).randbytes(1 << 20)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from fr_prep.example_reader import parse_example
-from fr_prep.manifest import read_manifest
+from fr_data.tfrecord.example_reader import parse_example
+from fr_data.tfrecord.frames import iterate_records
 from fr_prep.sources.image_reader import ImageReader
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.insightface import read_face_set
-from fr_prep.sources.record_index import write_record_index
-from fr_prep.sources.recordio import RecordFile, RecordWriter
-from fr_prep.tfrecord import iterate_records
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.insightface import read_face_set
+from fr_prep.sources.record_sets.record_index import write_record_index
+from fr_prep.sources.record_sets.recordio import RecordFile, RecordWriter
+from fr_prep.write.manifest import read_manifest
 
 MAGIC = bytes.fromhex("0a23d7ce")
 PIXELS = np.random.default_rng(3).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)

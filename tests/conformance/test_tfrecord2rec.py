@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.recordio import RecordFile, RecordWriter
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.recordio import RecordFile, RecordWriter
 
 MAGIC = bytes.fromhex("0a23d7ce")
 PIXELS = np.random.default_rng(5).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fr_eval.export.export import ExportJob, run_export
-from fr_train.backbones.embedding import build_embedding_network
-from fr_train.backbones.registry import backbone_names
+from fr_train.model.backbones.embedding import build_embedding_network
+from fr_train.model.backbones.registry import backbone_names
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("tf2onnx")

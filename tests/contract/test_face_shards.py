@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tests.evaluate.conftest import encode
 
 from fr_eval.errors import FaceSetError
-from fr_eval.open_identities import read_identities
+from fr_eval.faces.open_identities import read_identities
 from fr_prep.cli import main
 
 

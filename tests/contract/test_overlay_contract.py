@@ -9,19 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import fr_prep.overlay
-import fr_train.overlay
-from fr_prep.build import BuildSettings, build_dataset
+import fr_data.shards.overlay
+from fr_data.errors import OverlayError
 from fr_prep.errors import SourceError
-from fr_prep.plan import PlanSettings
-from fr_prep.record_table import read_record_table
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.sources.recordio import RecordWriter
-from fr_prep.sources.rewritten import RewrittenSource
-from fr_train.errors import OverlayError
-from fr_train.shard_set import read_shard_set
-from fr_train.stream import Stream, StreamSettings
+from fr_prep.plan.plan import PlanSettings
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.record_set import RecordSetSource
+from fr_prep.sources.record_sets.recordio import RecordWriter
+from fr_prep.sources.shards.rewritten import RewrittenSource
+from fr_prep.write.build import BuildSettings, build_dataset
+from fr_prep.write.record_table import read_record_table
+from fr_train.data.shard_set import read_shard_set
+from fr_train.data.stream import Stream, StreamSettings
 
 NUM_CLASSES, IMAGES_PER_CLASS = 8, 6
 
@@ -105,7 +104,7 @@ def test_the_trainer_streams_the_labels_that_rewrite_writes(make_shards, tmp_pat
         path.write_text(text_of(rows))
         for split in ("keep", "train"):
             manifest = build(RewrittenSource(shards, path, split), tmp_path / f"{split}{number}")
-            shard_set = read_shard_set(shards, overlay=fr_train.overlay.read_overlay(path))
+            shard_set = read_shard_set(shards, overlay=fr_data.shards.overlay.read_overlay(path))
             assert streamed_labels(shard_set) == stored_labels(manifest), rows
             train = manifest.content["splits"]["train"]
             assert (shard_set.num_classes, shard_set.num_images["train"]) == (train["num_classes"], train["num_images"])
@@ -146,7 +145,7 @@ def test_both_stages_read_a_table_alike_and_refuse_it_with_the_same_words(
     path = tmp_path_factory.mktemp("overlay") / "labels.csv"
     path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]))
     outcomes = []
-    for stage in (fr_prep.overlay, fr_train.overlay):
+    for stage in (fr_data.shards.overlay, fr_data.shards.overlay):
         try:
             overlay = stage.read_overlay(path)
             arrays = {"keys": np.array(keys), "labels": np.array(labels), "in_train": np.array(in_train)}

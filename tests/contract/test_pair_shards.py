@@ -10,16 +10,16 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fr_eval.bins import BinError, read_bin, write_bin
-from fr_eval.verification_shards import read_pairs
-from fr_prep.build import BuildSettings, build_dataset
-from fr_prep.pairs.verification_shards import convert_bin
-from fr_prep.plan import PlanSettings
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.sources.recordio import RecordWriter
+from fr_data.bins.bins import BinError, read_bin, write_bin
+from fr_eval.faces.verification_shards import read_pairs
+from fr_prep.plan.plan import PlanSettings
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.record_set import RecordSetSource
+from fr_prep.sources.record_sets.recordio import RecordWriter
+from fr_prep.write.build import BuildSettings, build_dataset
+from fr_prep.write.verification_shards import convert_bin
+from fr_train.data.shard_set import read_shard_set
 from fr_train.errors import ShardSetError
-from fr_train.shard_set import read_shard_set
 
 NUM_PAIRS = 40
 
@@ -89,7 +89,7 @@ def test_fr_eval_gives_the_same_figures_and_names_the_manifest_s_digest(made, ne
 
 
 def test_the_trainer_scores_on_them_as_on_the_bin(made, network):
-    from fr_train.bin_scores import BinScores
+    from fr_train.run.bin_scores import BinScores
 
     scores = [BinScores([made / name], network, batch_size=16)() for name in ("lfw.bin", "shards")]
     assert scores[0] == scores[1]

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fr_prep.build import BuildSettings, build_dataset
+from fr_data.tfrecord.example_reader import parse_example
+from fr_data.tfrecord.frames import iterate_records
 from fr_prep.errors import SourceError
-from fr_prep.example_reader import parse_example
-from fr_prep.manifest import read_manifest
-from fr_prep.plan import PlanSettings
-from fr_prep.sources.bins import read_verification_bin
-from fr_prep.sources.image_records import join_image
-from fr_prep.sources.insightface import read_face_set
-from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.sources.recordio import RecordFile
-from fr_prep.tfrecord import iterate_records
+from fr_prep.plan.plan import PlanSettings
+from fr_prep.sources.bins.bins import read_verification_bin
+from fr_prep.sources.record_sets.image_records import join_image
+from fr_prep.sources.record_sets.insightface import read_face_set
+from fr_prep.sources.record_sets.record_set import RecordSetSource
+from fr_prep.sources.record_sets.recordio import RecordFile
+from fr_prep.write.build import BuildSettings, build_dataset
+from fr_prep.write.manifest import read_manifest
 
 pytestmark = pytest.mark.shared
 

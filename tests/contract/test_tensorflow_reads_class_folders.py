@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fr_prep.build import BuildSettings, build_dataset
-from fr_prep.plan import PlanSettings
-from fr_prep.sources.class_folder_source import ClassFolderSource
+from fr_prep.plan.plan import PlanSettings
+from fr_prep.sources.class_folders.class_folder_source import ClassFolderSource
+from fr_prep.write.build import BuildSettings, build_dataset
 
 RNG = np.random.default_rng(1)
 COLOUR = RNG.integers(0, 256, (8, 12, 4), dtype=np.uint8)

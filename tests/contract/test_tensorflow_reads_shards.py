@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fr_prep.build import BuildSettings, build_dataset
-from fr_prep.plan import PlanSettings
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.sources.recordio import RecordWriter
+from fr_prep.plan.plan import PlanSettings
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.record_set import RecordSetSource
+from fr_prep.sources.record_sets.recordio import RecordWriter
+from fr_prep.write.build import BuildSettings, build_dataset
 
 SOURCE_LABELS = [50, 7, 50, 900, 7, 50, 900, 50]
 DENSE = {7: 0, 50: 1, 900: 2}

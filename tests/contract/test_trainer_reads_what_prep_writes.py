@@ -5,14 +5,14 @@ import io
 import numpy as np
 from PIL import Image
 
-from fr_prep.build import BuildSettings, build_dataset
-from fr_prep.manifest import read_manifest
-from fr_prep.plan import PlanSettings
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.sources.recordio import RecordWriter
-from fr_train.shard_set import read_shard_set
-from fr_train.stream import Stream, StreamSettings
+from fr_prep.plan.plan import PlanSettings
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.record_set import RecordSetSource
+from fr_prep.sources.record_sets.recordio import RecordWriter
+from fr_prep.write.build import BuildSettings, build_dataset
+from fr_prep.write.manifest import read_manifest
+from fr_train.data.shard_set import read_shard_set
+from fr_train.data.stream import Stream, StreamSettings
 
 
 def write_set(folder, labels):

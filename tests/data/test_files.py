@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from fr_data.errors import FileError
+from fr_data.errors import OutputError
 from fr_data.files import (
     find_strangers,
     remove_listed,
@@ -26,13 +26,13 @@ def listing(folder):
 
 
 def test_an_output_that_is_there_is_refused_without_overwrite(place):
-    with pytest.raises(FileError, match=r"kept\.txt: exists already.*--overwrite"):
+    with pytest.raises(OutputError, match=r"kept\.txt: exists already.*--overwrite"):
         require_output(place / "kept.txt", overwrite=False)
     assert require_output(place / "kept.txt", overwrite=True) == place / "kept.txt"
 
 
 def test_an_output_in_a_folder_that_is_missing_is_refused(place):
-    with pytest.raises(FileError, match="its folder does not exist"):
+    with pytest.raises(OutputError, match="its folder does not exist"):
         require_output(place / "no" / "a.txt", overwrite=False)
 
 
@@ -45,12 +45,12 @@ def test_a_source_is_never_an_output(place, how):
         output.symlink_to(source)
     if how == "hard link":
         output.hardlink_to(source)
-    with pytest.raises(FileError, match="is read by this command"):
+    with pytest.raises(OutputError, match="is read by this command"):
         require_output(output, overwrite=True, sources=[source])
 
 
 def test_a_file_in_a_source_folder_is_not_replaced_but_a_new_one_may_be_made(place):
-    with pytest.raises(FileError, match="lies in"):
+    with pytest.raises(OutputError, match="lies in"):
         require_output(place / "kept.txt", overwrite=True, sources=[place])
     assert require_output(place / "new.txt", overwrite=True, sources=[place]) == place / "new.txt"
 
@@ -65,7 +65,7 @@ def test_only_regular_files_are_replaced(place, kind):
     else:
         path = type(path)("/dev/null")
     for attempt in (lambda: require_output(path, overwrite=True), lambda: write_whole(path, "new")):
-        with pytest.raises(FileError, match=f"received a {kind}"):
+        with pytest.raises(OutputError, match=f"received a {kind}"):
             attempt()
     assert not stat.S_ISREG(path.lstat().st_mode)
 
@@ -82,7 +82,7 @@ def test_a_link_to_a_file_is_followed_and_stays(place):
 
 def test_two_options_never_name_one_file(place):
     (place / "sub").mkdir()
-    with pytest.raises(FileError, match="named by --csv and by --report"):
+    with pytest.raises(OutputError, match="named by --csv and by --report"):
         require_outputs({"--csv": place / "a", "--report": f"{place}/sub/../a"}, overwrite=True)
 
 
@@ -116,7 +116,7 @@ def test_a_folder_never_takes_the_place_of_a_file_nor_a_file_of_a_folder(place):
         with whole_folder(place / "kept.txt") as draft:
             draft.mkdir()
 
-    with pytest.raises(FileError, match="received a file"):
+    with pytest.raises(OutputError, match="received a file"):
         make()
     assert (place / "kept.txt").read_text() == "kept"
 
@@ -132,7 +132,7 @@ def test_a_folder_replaces_the_old_one_as_a_whole(place):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_folder_that_cannot_be_written_ends_in_one_line(place):
     place.chmod(0o500)
-    with pytest.raises(FileError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_whole(place / "new", "x")
 
 
@@ -154,7 +154,7 @@ def test_a_forged_list_removes_nothing(place, name):
     (place / "x").touch()
     (folder / "link").symlink_to(place)
     before = listing(place)
-    with pytest.raises(FileError, match=r"list\.json: lists"):
+    with pytest.raises(OutputError, match=r"list\.json: lists"):
         remove_listed(folder, ["own", name], list_name="list.json")
     assert listing(place) == before
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fr_eval.bins import VerificationBin, write_bin
+from fr_data.bins.bins import VerificationBin, write_bin
 
 
 def encode(pixels: np.ndarray, kind: str = "JPEG") -> bytes:
@@ -64,9 +64,9 @@ def tiny_model_path(tiny_model, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def drawn_outcome():
     """Two models on two bins, of which one could not be measured."""
-    from fr_eval.embed import BinEmbeddings
-    from fr_eval.evaluate import measure_embeddings
-    from fr_eval.outcome import Failure, ModelCard, Outcome
+    from fr_eval.jobs.evaluate import measure_embeddings
+    from fr_eval.jobs.outcome import Failure, ModelCard, Outcome
+    from fr_eval.models.embed import BinEmbeddings
 
     rng = np.random.default_rng(0)
     issame = np.arange(30) % 2 == 0

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from fr_train.data.mining import find_admissible, mine_triplets
 from fr_train.losses.center import CenterLoss
 from fr_train.losses.triplet_losses import OfflineTriplet
-from fr_train.mining import find_admissible, mine_triplets
 
 pytestmark = pytest.mark.shared
 

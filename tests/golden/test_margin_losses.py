@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fr_train.heads import CosineHead
 from fr_train.losses.margin_softmax import ArcFace, CombinedMargin, Softmax
+from fr_train.model.heads import CosineHead
 
 pytestmark = pytest.mark.shared
 

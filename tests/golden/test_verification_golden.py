@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.evaluate.test_folds import naive_pca
+from tests.evaluate.protocols.test_folds import naive_pca
 
-from fr_eval.distances import pair_distances
-from fr_eval.folds import score_folds_pca, tar_at_far_folds
-from fr_eval.verification import verify
+from fr_eval.protocols.distances import pair_distances
+from fr_eval.protocols.folds import score_folds_pca, tar_at_far_folds
+from fr_eval.protocols.verification import verify
 
 pytestmark = pytest.mark.shared
 

@@ -9,7 +9,7 @@ import pytest
 
 from fr_eval.export.export import ExportJob, run_export
 from fr_eval.export.sample_images import draw_images
-from fr_eval.models import load_model
+from fr_eval.models.load import load_model
 
 pytest.importorskip("tf2onnx")
 
@@ -56,7 +56,7 @@ def train_a_little(model):
 # One of each way of building networks; `tests/contract` holds all of them against ONNX Runtime.
 @pytest.mark.parametrize("backbone", ["plaincnn", "mobilefacenet"])
 def test_a_network_of_the_trainer_is_a_recognition_model(backbone, embed_by_insightface, tmp_path):
-    from fr_train.backbones.embedding import build_embedding_network
+    from fr_train.model.backbones.embedding import build_embedding_network
 
     model = build_embedding_network(backbone)
     train_a_little(model)
@@ -68,8 +68,8 @@ def test_a_network_of_the_trainer_is_a_recognition_model(backbone, embed_by_insi
 
 @pytest.mark.shared
 def test_a_published_network_with_another_scaling_is_a_recognition_model(shared, embed_by_insightface, tmp_path):
-    from fr_eval.bins import read_bin
-    from fr_eval.images import decode_image
+    from fr_data.bins.bins import read_bin
+    from fr_data.images.decode import decode_image
 
     source = shared / "models/mobilefacenet.keras"
     run_export(ExportJob(source, tmp_path / "model.onnx", "onnx", scaling="128"))

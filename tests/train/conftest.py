@@ -21,11 +21,11 @@ def draw(label, index):
 
 
 def write_shards(folder, *, sizes=(SIZE,), seed=1):
-    from fr_prep.build import BuildSettings, build_dataset
-    from fr_prep.plan import PlanSettings
-    from fr_prep.sources.image_records import pack_image_record
-    from fr_prep.sources.record_set import RecordSetSource
-    from fr_prep.sources.recordio import RecordWriter
+    from fr_prep.plan.plan import PlanSettings
+    from fr_prep.sources.record_sets.image_records import pack_image_record
+    from fr_prep.sources.record_sets.record_set import RecordSetSource
+    from fr_prep.sources.record_sets.recordio import RecordWriter
+    from fr_prep.write.build import BuildSettings, build_dataset
 
     folder.mkdir(parents=True)
     with (folder / "train.rec").open("wb") as file:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fr_data.errors import ToolkitError
-from fr_eval.job_group import JobGroup
+from fr_eval.commands.job_group import JobGroup
 from fr_train.commands.bench_input import bench_input
 from fr_train.commands.models import models
 from fr_train.commands.plan import plan
@@ -169,8 +169,8 @@ def main(
     the run's folder, with best.keras, last.keras, history.csv, curves.png and the checkpoints. Ctrl-C ends a run in good order,
     --resume goes on with it, also after a crash.
     """
-    from fr_train.cluster import read_cluster
     from fr_train.commands.run import RunOptions, run_training
+    from fr_train.devices.cluster import read_cluster
 
     changes = {tuple(key.split("__")): value for key, value in options.items() if value is not None}
     run_training(

@@ -10,7 +10,6 @@ __all__ = [
     "CheckpointError",
     "ClusterError",
     "ConfigError",
-    "OverlayError",
     "RunFolderError",
     "ShardSetError",
     "TrainError",
@@ -28,10 +27,6 @@ class ConfigError(TrainError):
 
 class ShardSetError(TrainError):
     """The shards cannot be used: no finished set, a later format, or files that are missing."""
-
-
-class OverlayError(TrainError):
-    """An overlay cannot be read, does not fit the data set, or was changed since the run began."""
 
 
 class RunFolderError(TrainError):

@@ -57,12 +57,12 @@ def compare(
 
     import numpy as np
 
-    from fr_eval.distances import normalise_rows
-    from fr_eval.models import load_model
-    from fr_eval.similarity.image_files import embed_files
-    from fr_eval.similarity.tables import format_matrix, format_pair
-    from fr_eval.similarity.threshold import find_threshold
-    from fr_eval.verification_shards import read_pairs
+    from fr_eval.faces.verification_shards import read_pairs
+    from fr_eval.models.load import load_model
+    from fr_eval.protocols.distances import normalise_rows
+    from fr_eval.search.image_files import embed_files
+    from fr_eval.search.tables import format_matrix, format_pair
+    from fr_eval.search.threshold import find_threshold
 
     if len(images) < 2:
         raise click.UsageError("Missing argument 'IMAGE': at least two images are compared.")

@@ -7,7 +7,7 @@ import click
 from fr_eval.commands.options import model_options, no_mirror_option, quiet_option
 
 if TYPE_CHECKING:
-    from fr_eval.similarity.image_files import OnError
+    from fr_eval.search.image_files import OnError
 
 __all__ = ["embed"]
 
@@ -54,9 +54,9 @@ def embed(
     """
     from pathlib import Path
 
-    from fr_eval.models import load_model
-    from fr_eval.similarity.embedding_file import SUFFIXES, Origin, write_embeddings
-    from fr_eval.similarity.image_files import embed_files, list_images
+    from fr_eval.models.load import load_model
+    from fr_eval.search.embedding_file import SUFFIXES, Origin, write_embeddings
+    from fr_eval.search.image_files import embed_files, list_images
 
     source, target = Path(folder), Path(output)
     if target.suffix not in SUFFIXES:

@@ -7,7 +7,7 @@ import click
 from fr_eval.commands.options import json_option, model_options, no_mirror_option, quiet_option
 
 if TYPE_CHECKING:
-    from fr_eval.identification import Template
+    from fr_eval.protocols.identification import Template
 
 __all__ = ["identify"]
 
@@ -49,11 +49,11 @@ def identify(
     """
     import json
 
-    from fr_eval.identification import identify as measure
-    from fr_eval.identity_sets import embed_identities
-    from fr_eval.models import load_model
-    from fr_eval.open_identities import read_identities
-    from fr_eval.table import format_rate, format_table
+    from fr_eval.faces.identity_sets import embed_identities
+    from fr_eval.faces.open_identities import read_identities
+    from fr_eval.models.load import load_model
+    from fr_eval.protocols.identification import identify as measure
+    from fr_eval.report.table import format_rate, format_table
 
     sets = [read_identities(path) for path in (gallery, probes)]
     embedder = load_model(model_path, scaling=scaling, layout=layout)

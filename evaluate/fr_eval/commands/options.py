@@ -9,7 +9,7 @@ __all__ = ["SCALINGS", "json_option", "model_options", "no_mirror_option", "quie
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Those of `fr_eval.scaling`, by test: that module would import more than click.
+# Those of `fr_eval.models.scaling`, by test: that module would import more than click.
 SCALINGS = ("none", "127.5", "128", "255")
 
 

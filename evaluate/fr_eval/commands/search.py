@@ -52,10 +52,10 @@ def search(
     import json
     from pathlib import Path
 
-    from fr_eval.models import load_model
-    from fr_eval.similarity.embedding_file import read_origin
-    from fr_eval.similarity.image_files import embed_files
-    from fr_eval.similarity.lookup import look_up
+    from fr_eval.models.load import load_model
+    from fr_eval.search.embedding_file import read_origin
+    from fr_eval.search.image_files import embed_files
+    from fr_eval.search.lookup import look_up
 
     def say(text: str) -> None:
         if not quiet:

@@ -32,10 +32,10 @@ def templates(
     """
     import json
 
-    from fr_eval.models import load_model
-    from fr_eval.table import format_rate, format_table
-    from fr_eval.template_lists import read_template_set
-    from fr_eval.template_verification import verify_templates
+    from fr_eval.faces.template_lists import read_template_set
+    from fr_eval.models.load import load_model
+    from fr_eval.protocols.template_verification import verify_templates
+    from fr_eval.report.table import format_rate, format_table
 
     found = read_template_set(folder)
     embedder = load_model(model_path, scaling=scaling, layout=layout)

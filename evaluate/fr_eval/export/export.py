@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from fr_eval.digests import hash_path
-from fr_eval.distances import Floats, normalise_rows
-from fr_eval.embedders.embedder import Embedder, Images
 from fr_eval.errors import ExportError
 from fr_eval.export.draft import write_draft
 from fr_eval.export.network import KerasNetwork, load_network
 from fr_eval.export.sample_images import draw_images, read_shard_images
-from fr_eval.models import load_model
+from fr_eval.models.embedder import Embedder, Images
+from fr_eval.models.load import load_model
+from fr_eval.protocols.distances import Floats, normalise_rows
 
 __all__ = ["FORMATS", "MIN_COSINES", "SCALINGS", "ExportJob", "ExportResult", "run_export"]
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fr_eval.embedders.embedder import Embedder
-from fr_eval.embedders.keras_model import open_keras, wrap_keras
 from fr_eval.errors import ModelError
-from fr_eval.scaling import SCALINGS
+from fr_eval.models.embedder import Embedder
+from fr_eval.models.keras_model import open_keras, wrap_keras
+from fr_eval.models.scaling import SCALINGS
 
 __all__ = ["KerasNetwork", "load_network"]
 
@@ -49,7 +49,7 @@ def load_network(path: Path, *, scaling: str | None = None) -> KerasNetwork:
 
     Args:
         path: a `.keras` or legacy `.h5` file.
-        scaling: a key of `fr_eval.scaling.SCALINGS`; None where the model holds its scaling.
+        scaling: a key of `fr_eval.models.scaling.SCALINGS`; None where the model holds its scaling.
 
     Raises:
         ModelError: no Keras model, or none that gives embeddings of any number of images, or an unknown scaling.

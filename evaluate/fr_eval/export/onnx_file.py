@@ -6,7 +6,7 @@ from typing import Any
 from fr_eval.errors import ExportError
 from fr_eval.export.network import KerasNetwork
 from fr_eval.export.onnx_graph import fold_input_scaling, prefix_node_names, rename_value
-from fr_eval.startup import hold_stderr, import_extra
+from fr_eval.models.frameworks import hold_stderr, import_extra
 
 __all__ = ["is_recognised", "write_onnx"]
 

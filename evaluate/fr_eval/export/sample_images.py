@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fr_eval.embedders.embedder import Images
+from fr_data.images.decode import decode_image
 from fr_eval.errors import BinError, FaceSetError
-from fr_eval.face_shards import read_face_shards
-from fr_eval.images import decode_image
+from fr_eval.faces.face_shards import read_face_shards
+from fr_eval.models.embedder import Images
 
 __all__ = ["draw_images", "read_shard_images"]
 

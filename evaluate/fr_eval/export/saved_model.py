@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fr_eval.export.network import KerasNetwork
-from fr_eval.startup import hold_stderr
+from fr_eval.models.frameworks import hold_stderr
 
 __all__ = ["write_saved_model"]
 

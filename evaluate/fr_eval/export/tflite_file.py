@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fr_eval.embedders.embedder import Images
 from fr_eval.errors import ExportError
 from fr_eval.export.network import KerasNetwork
 from fr_eval.export.saved_model import write_saved_model
-from fr_eval.startup import hold_stderr
+from fr_eval.models.embedder import Images
+from fr_eval.models.frameworks import hold_stderr
 
 __all__ = ["write_tflite"]
 

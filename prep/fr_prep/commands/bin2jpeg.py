@@ -42,7 +42,7 @@ def bin2jpeg(
     """
     import json
 
-    from fr_prep.pairs.bin_rewrite import export_bin, rewrite_bin
+    from fr_prep.export.bin_rewrite import export_bin, rewrite_bin
 
     if [output is not None, in_place, folder is not None].count(True) != 1:
         raise click.UsageError("Expected one of --output FILE, --in-place and --folder FOLDER.")

@@ -50,10 +50,10 @@ def bin2tfrecord(
     """
     import json
 
-    from fr_prep.build import BuildSettings
-    from fr_prep.pairs.verification_shards import convert_bin, name_of_bin, plan_bin, require_free_folder
-    from fr_prep.plan import DEFAULT_SHARD_BYTES, PlanSettings
-    from fr_prep.pool import default_workers
+    from fr_prep.plan.plan import DEFAULT_SHARD_BYTES, PlanSettings
+    from fr_prep.workers.pool import default_workers
+    from fr_prep.write.build import BuildSettings
+    from fr_prep.write.verification_shards import convert_bin, name_of_bin, plan_bin, require_free_folder
 
     if shards is not None and shard_size is not None:
         raise click.UsageError("Expected either --shards or --shard-size, received both.")

@@ -21,10 +21,10 @@ from fr_prep.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from fr_prep.build import BuildSettings, Conversion
-    from fr_prep.estimate import Estimate
+    from fr_data.locations import Store
     from fr_prep.sources.image_set import ImageSource
-    from fr_prep.store import Store
+    from fr_prep.write.build import BuildSettings, Conversion
+    from fr_prep.write.estimate import Estimate
 
 __all__ = ["conversion_options", "convert", "refuse_source_as_out", "split_option"]
 
@@ -121,9 +121,9 @@ def convert(
 
     begun = time.perf_counter() - time.process_time()  # Python's own start is part of it
     with say_how_to_go_on(out):
-        from fr_prep.build import build_dataset, plan_dataset
-        from fr_prep.output_folder import require_free
-        from fr_prep.source_states import file_states, source_fingerprint
+        from fr_prep.sources.source_states import file_states, source_fingerprint
+        from fr_prep.write.build import build_dataset, plan_dataset
+        from fr_prep.write.output_folder import require_free
 
         settings = _settings(quiet=quiet, **options)
         if dry_run:
@@ -154,9 +154,9 @@ def _settings(
     quiet: bool,
     **plan_options: Any,
 ) -> BuildSettings:
-    from fr_prep.build import BuildSettings
-    from fr_prep.plan import DEFAULT_SHARD_BYTES, PlanSettings
-    from fr_prep.pool import default_workers
+    from fr_prep.plan.plan import DEFAULT_SHARD_BYTES, PlanSettings
+    from fr_prep.workers.pool import default_workers
+    from fr_prep.write.build import BuildSettings
 
     if shards is not None and shard_size is not None:
         raise click.UsageError("Expected either --shards or --shard-size, received both.")
@@ -178,8 +178,8 @@ def _settings(
 def _estimate(
     conversion: Conversion, source: ImageSource, place: Path, settings: BuildSettings, index_seconds: float
 ) -> Estimate | None:
-    from fr_prep.estimate import estimate_time
-    from fr_prep.sources.record_set import RecordSetSource
+    from fr_prep.sources.record_sets.record_set import RecordSetSource
+    from fr_prep.write.estimate import estimate_time
 
     checked = source.files()[0] if isinstance(source, RecordSetSource) else None
     try:

@@ -11,10 +11,10 @@ import click
 from fr_prep.commands.wording import count, noun
 
 if TYPE_CHECKING:
-    from fr_prep.build import Conversion
-    from fr_prep.estimate import Estimate
-    from fr_prep.manifest import Manifest
-    from fr_prep.store import Store
+    from fr_data.locations import Store
+    from fr_prep.write.build import Conversion
+    from fr_prep.write.estimate import Estimate
+    from fr_prep.write.manifest import Manifest
 
 __all__ = ["show_plan", "show_result", "warn"]
 
@@ -44,7 +44,7 @@ def show_plan(
     import shutil
     from dataclasses import asdict
 
-    from fr_prep.estimate import say_seconds
+    from fr_prep.write.estimate import say_seconds
 
     plan = conversion.plan
     dropped = {

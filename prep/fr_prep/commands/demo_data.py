@@ -46,7 +46,7 @@ def demo_data(
     import json
 
     from fr_prep.demo.dataset import DemoSettings, write_demo_set
-    from fr_prep.pool import default_workers
+    from fr_prep.workers.pool import default_workers
 
     try:
         settings = DemoSettings(num_identities=identities, images_per_identity=images, num_pairs=pairs, seed=seed)

@@ -67,9 +67,9 @@ def folder2bin(
     """
     import json
 
-    from fr_prep.pairs.pair_bins import draw_bin, list_bin
-    from fr_prep.pool import default_workers
-    from fr_prep.sources.class_folder_source import ClassFolderSource
+    from fr_prep.sources.class_folders.class_folder_source import ClassFolderSource
+    from fr_prep.workers.pool import default_workers
+    from fr_prep.write.pair_bins import draw_bin, list_bin
 
     if pairs is not None:
         for_a_draw = map(context.get_parameter_source, ("num_pairs", "folds", "seed", "on_error"))

@@ -9,7 +9,7 @@ from fr_prep.commands.conversion import conversion_options, convert
 from fr_prep.commands.options import FolderOrUrl, on_error_option, shared_paths
 
 if TYPE_CHECKING:
-    from fr_prep.store import Store
+    from fr_data.locations import Store
 
 __all__ = ["folder2tfrecord"]
 
@@ -30,8 +30,8 @@ def folder2tfrecord(
     SRC holds a folder for each class, with images at any depth: SRC/<class>/<image>. OUT becomes the data set's folder. JPEG and
     PNG files are taken over byte for byte, other pictures become PNG without loss. The class index keeps the folders' names.
     """
-    from fr_prep.pool import default_workers
-    from fr_prep.sources.class_folder_source import ClassFolderSource
+    from fr_prep.sources.class_folders.class_folder_source import ClassFolderSource
+    from fr_prep.workers.pool import default_workers
 
     source, out = shared_paths(source, out, scheduler=options["scheduler"], workers=options["workers"])
     if isinstance(out, Path) and out.resolve().is_relative_to(source.resolve()):

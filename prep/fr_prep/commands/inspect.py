@@ -23,7 +23,7 @@ def inspect(path: Path, *, label_position: int, on_error: Literal["fail", "skip"
     """
     import json
 
-    from fr_prep.describe import describe
+    from fr_prep.survey.describe import describe
 
     description = describe(path, record_settings(path, label_position=label_position, on_error=on_error))
     if as_json:

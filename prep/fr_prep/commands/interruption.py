@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fr_prep.store import Store
+    from fr_data.locations import Store
 
 __all__ = ["INTERRUPTED", "say_how_to_go_on"]
 
@@ -21,7 +21,7 @@ def say_how_to_go_on(out: "Path | Store") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        from fr_prep.output_folder import STAGING_FOLDER
+        from fr_prep.write.output_folder import STAGING_FOLDER
 
         if isinstance(out, Path) and not (out / STAGING_FOLDER).is_dir():
             raise

@@ -9,7 +9,7 @@ from fr_prep.commands.conversion import conversion_options, convert, refuse_sour
 from fr_prep.commands.options import FolderOrUrl, shared_paths
 
 if TYPE_CHECKING:
-    from fr_prep.store import Store
+    from fr_data.locations import Store
 
 __all__ = ["merge"]
 
@@ -30,7 +30,7 @@ def merge(
     classes of the first set come first. Source keys stay unique: the manifest says from which number on those of each set
     are counted. Their verification bins are left out, since people in them may be in another set.
     """
-    from fr_prep.sources.merged import MergedSource, SamePerson
+    from fr_prep.sources.shards.merged import MergedSource, SamePerson
 
     if len(sets) < 2:
         raise click.UsageError("Expected at least two sets and the folder to write to.")

@@ -9,8 +9,8 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from fr_prep.sources.face_records import RecordSettings
-    from fr_prep.store import Store
+    from fr_data.locations import Store
+    from fr_prep.sources.record_sets.face_records import RecordSettings
 
 __all__ = [
     "ByteSize",
@@ -56,7 +56,7 @@ class FolderOrUrl(click.ParamType["Path | Store"]):
         """Gives the folder."""
         if "://" not in str(value):
             return Path(value)
-        from fr_prep.store import Store
+        from fr_data.locations import Store
 
         return Store(value.rstrip("/"))
 
@@ -116,8 +116,8 @@ def record_settings(
     Raises:
         click.UsageError: if it is something else, and an option of `record_options` was given.
     """
-    from fr_prep.pool import default_workers
-    from fr_prep.sources.face_records import RecordSettings
+    from fr_prep.sources.record_sets.face_records import RecordSettings
+    from fr_prep.workers.pool import default_workers
 
     context = click.get_current_context()
     names = {"label_position": "--label-position", "on_error": "--on-error"}

@@ -61,13 +61,13 @@ def preview(
     """
     import json
 
-    from fr_prep.preview.class_sheet import ClassSheetSettings, make_class_sheet
-    from fr_prep.preview.found_sheet import make_found_sheet
-    from fr_prep.preview.pair_sheet import PairSheetSettings, make_pair_sheet
-    from fr_prep.preview.write import write_sheet
-    from fr_prep.sources.bins import holds_pairs
-    from fr_prep.stats.classes import read_classed_images
-    from fr_prep.stats.outputs import require_free
+    from fr_prep.sources.bins.bins import holds_pairs
+    from fr_prep.survey.classes import read_classed_images
+    from fr_prep.survey.outputs import require_free
+    from fr_prep.survey.preview.class_sheet import ClassSheetSettings, make_class_sheet
+    from fr_prep.survey.preview.found_sheet import make_found_sheet
+    from fr_prep.survey.preview.pair_sheet import PairSheetSettings, make_pair_sheet
+    from fr_prep.survey.preview.write import write_sheet
 
     if out.suffix.lower() not in (".png", ".html"):
         raise click.UsageError(f"Expected OUT to end with .png or .html, received {out.name!r}.")

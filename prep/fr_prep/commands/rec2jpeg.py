@@ -75,9 +75,9 @@ def rec2jpeg(
         plan_class_folders,
         require_free_tree,
     )
-    from fr_prep.manifest import MANIFEST_FILE
-    from fr_prep.pool import default_workers
-    from fr_prep.sources.record_set import RecordSetSource
+    from fr_prep.sources.record_sets.record_set import RecordSetSource
+    from fr_prep.workers.pool import default_workers
+    from fr_prep.write.manifest import MANIFEST_FILE
 
     source, out = shared_paths(source, out, scheduler=scheduler, workers=workers)
     refuse_source_as_out(out, source)
@@ -124,6 +124,6 @@ def rec2jpeg(
 
 
 def _shards(folder: Path) -> ImageSource:
-    from fr_prep.sources.shard_folder import ShardFolderSource  # brings pandas along, which takes its time
+    from fr_prep.sources.shards.shard_folder import ShardFolderSource  # brings pandas along, which takes its time
 
     return ShardFolderSource(folder)

@@ -9,7 +9,7 @@ from fr_prep.commands.conversion import conversion_options, convert
 from fr_prep.commands.options import FolderOrUrl, record_options, shared_paths
 
 if TYPE_CHECKING:
-    from fr_prep.store import Store
+    from fr_data.locations import Store
 
 __all__ = ["rec2tfrecord"]
 
@@ -42,9 +42,9 @@ def rec2tfrecord(
     SRC is the folder of a set (train.rec, and train.idx and property where they are there), or a .rec. OUT becomes the data set's
     folder: shards, class index, record table, manifest, and what TensorFlow Datasets reads. Images are taken over byte for byte.
     """
-    from fr_prep.pool import default_workers
-    from fr_prep.sources.face_records import RecordSettings
-    from fr_prep.sources.record_set import RecordSetSource
+    from fr_prep.sources.record_sets.face_records import RecordSettings
+    from fr_prep.sources.record_sets.record_set import RecordSetSource
+    from fr_prep.workers.pool import default_workers
 
     source, out = shared_paths(source, out, scheduler=options["scheduler"], workers=options["workers"])
     try:

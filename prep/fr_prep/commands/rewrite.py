@@ -9,7 +9,7 @@ from fr_prep.commands.conversion import conversion_options, convert, refuse_sour
 from fr_prep.commands.options import FolderOrUrl, shared_paths
 
 if TYPE_CHECKING:
-    from fr_prep.store import Store
+    from fr_data.locations import Store
 
 __all__ = ["rewrite"]
 
@@ -34,7 +34,7 @@ def rewrite(source: Path, out: "Path | Store", overlay: Path | None, split: Any,
     A verification bin of the set goes along, unless --split lets people in it be trained on, or the overlay moves or drops images
     of the validation split, which it was drawn from.
     """
-    from fr_prep.sources.rewritten import RewrittenSource
+    from fr_prep.sources.shards.rewritten import RewrittenSource
 
     source, out = shared_paths(source, out, scheduler=options["scheduler"], workers=options["workers"])
     refuse_source_as_out(out, source)

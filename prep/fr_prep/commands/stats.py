@@ -112,15 +112,15 @@ def stats(
     """
     import json
 
-    from fr_prep.pool import default_workers
     from fr_prep.sources.open_source import open_source
-    from fr_prep.stats.classes import read_classed_images
-    from fr_prep.stats.cleaning import CleaningSettings, choose_drops
-    from fr_prep.stats.close_pairs import Closeness
-    from fr_prep.stats.outputs import SurveyFiles
-    from fr_prep.stats.report import describe_counts, describe_survey
-    from fr_prep.stats.survey import SurveySettings, survey_images
-    from fr_prep.stats.text import text_lines
+    from fr_prep.survey.classes import read_classed_images
+    from fr_prep.survey.cleaning import CleaningSettings, choose_drops
+    from fr_prep.survey.close_pairs import Closeness
+    from fr_prep.survey.outputs import SurveyFiles
+    from fr_prep.survey.report import describe_counts, describe_survey
+    from fr_prep.survey.survey import SurveySettings, survey_images
+    from fr_prep.survey.text import text_lines
+    from fr_prep.workers.pool import default_workers
 
     (source,) = shared_paths(source, scheduler=scheduler, workers=workers)
     if not duplicates and (near_duplicates or bins or findings or overlay):

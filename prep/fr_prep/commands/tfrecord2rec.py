@@ -53,7 +53,7 @@ def tfrecord2rec(
         plan_record_export,
         require_free_files,
     )
-    from fr_prep.pool import default_workers
+    from fr_prep.workers.pool import default_workers
 
     refuse_source_as_out(out, shards)
     settings = RecordExportSettings(

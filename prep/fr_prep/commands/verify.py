@@ -16,7 +16,7 @@ from fr_prep.commands.options import (
 from fr_prep.commands.wording import count
 
 if TYPE_CHECKING:
-    from fr_prep.store import Store
+    from fr_data.locations import Store
 
 __all__ = ["verify"]
 
@@ -52,9 +52,9 @@ def verify(
     import json
     from dataclasses import asdict
 
-    from fr_prep.checks.verify import Verification, check_dataset
     from fr_prep.errors import ShardError
-    from fr_prep.pool import default_workers
+    from fr_prep.verify.verify import Verification, check_dataset
+    from fr_prep.workers.pool import default_workers
 
     if source and not isinstance(out, Path):
         raise click.UsageError(f"Expected a folder of this machine with --source, received {out}. Copy the set first.")

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fr_eval.bins import write_bin
+from fr_data.bins.bins import write_bin
 from fr_prep.demo.faces import face_jpeg
 from fr_prep.errors import OutputError
 from fr_prep.files import INCOMPLETE_SUFFIX, write_error, write_text
-from fr_prep.pool import run_tasks
-from fr_prep.sources.image_records import pack_image_record
-from fr_prep.sources.record_index import write_record_index
-from fr_prep.sources.recordio import RecordWriter
+from fr_prep.sources.record_sets.image_records import pack_image_record
+from fr_prep.sources.record_sets.record_index import write_record_index
+from fr_prep.sources.record_sets.recordio import RecordWriter
+from fr_prep.workers.pool import run_tasks
 
 __all__ = ["DemoSettings", "write_demo_set"]
 

@@ -14,11 +14,11 @@ from fr_prep.errors import OutputError, SourceError
 from fr_prep.export.class_tree import ClassTree
 from fr_prep.export.image_files import ImageFilesTask, write_image_files
 from fr_prep.files import INCOMPLETE_SUFFIX, is_folder
-from fr_prep.output_folder import OutputFolder, require_place
-from fr_prep.pool import WorkerPool, open_pool
-from fr_prep.source_states import FileStates, file_states, require_unchanged, source_fingerprint
-from fr_prep.sources.class_listing import TABLE_FILE
+from fr_prep.sources.class_folders.class_listing import TABLE_FILE
 from fr_prep.sources.image_set import ImageSet, ImageSource
+from fr_prep.sources.source_states import FileStates, file_states, require_unchanged, source_fingerprint
+from fr_prep.workers.pool import WorkerPool, open_pool
+from fr_prep.write.output_folder import OutputFolder, require_place
 
 __all__ = ["ClassFolders", "ExportSettings", "export_class_folders", "plan_class_folders", "require_free_tree"]
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from fr_data.system import sync_file_system
 from fr_prep.errors import OutputError
 from fr_prep.export.image_files import COLUMNS
 from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, write_error
-from fr_prep.kernel import sync_file_system
-from fr_prep.output_folder import PLAN_FILE, OutputFolder
-from fr_prep.sources.class_listing import TABLE_FILE
+from fr_prep.sources.class_folders.class_listing import TABLE_FILE
+from fr_prep.write.output_folder import PLAN_FILE, OutputFolder
 
 __all__ = ["ClassTree"]
 

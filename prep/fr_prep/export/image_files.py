@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fr_data.images.header import JPEG, PNG, UNKNOWN, sniff_images
+from fr_data.system import sync_file_system
 from fr_prep.errors import DamagedRecordError
 from fr_prep.files import INCOMPLETE_SUFFIX, write_error
-from fr_prep.images import JPEG, PNG, UNKNOWN, sniff_images
-from fr_prep.kernel import sync_file_system
 from fr_prep.sources.image_reader import ImageReader
 from fr_prep.sources.image_set import ImagePlaces
 

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fr_data.system import preallocate
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.export.record_frames import RecordFrames, frame_lengths
 from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error
-from fr_prep.kernel import preallocate
-from fr_prep.output_folder import OutputFolder, require_place
-from fr_prep.pool import LocalPool
-from fr_prep.source_states import file_states, require_unchanged
-from fr_prep.sources.image_records import IMAGE_HEADER, pack_image_record
 from fr_prep.sources.image_set import ImagePlaces
-from fr_prep.sources.labelled_shards import read_labelled_shards
-from fr_prep.sources.recordio import MAX_RECORD_BYTES, RecordWriter
-from fr_prep.sources.shard_folder import ShardFolderSource
+from fr_prep.sources.record_sets.image_records import IMAGE_HEADER, pack_image_record
+from fr_prep.sources.record_sets.recordio import MAX_RECORD_BYTES, RecordWriter
+from fr_prep.sources.shards.labelled_shards import read_labelled_shards
+from fr_prep.sources.shards.shard_folder import ShardFolderSource
+from fr_prep.sources.source_states import file_states, require_unchanged
+from fr_prep.workers.pool import LocalPool
+from fr_prep.write.output_folder import OutputFolder, require_place
 
 __all__ = ["RecordExport", "RecordExportSettings", "export_records", "plan_record_export", "require_free_files"]
 

@@ -7,11 +7,11 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fr_prep.kernel import start_writeback
+from fr_data.system import start_writeback
 from fr_prep.sources.image_reader import ImageReader
-from fr_prep.sources.image_records import IMAGE_HEADER
 from fr_prep.sources.image_set import ImagePlaces
-from fr_prep.sources.recordio import FRAME_HEADER, MAGIC, RecordWriter
+from fr_prep.sources.record_sets.image_records import IMAGE_HEADER
+from fr_prep.sources.record_sets.recordio import FRAME_HEADER, MAGIC, RecordWriter
 
 __all__ = ["RecordFrames", "frame_lengths"]
 

@@ -10,10 +10,10 @@ from typing import NoReturn, Self
 import numpy as np
 
 from fr_prep.errors import SourceError
-from fr_prep.sources.image_records import join_image
 from fr_prep.sources.image_set import ENCODED, THROUGH_MXNET, ImagePlaces
-from fr_prep.sources.mxnet_reader import MxnetRecordFile
-from fr_prep.sources.recordio import RecordFile
+from fr_prep.sources.record_sets.image_records import join_image
+from fr_prep.sources.record_sets.mxnet_reader import MxnetRecordFile
+from fr_prep.sources.record_sets.recordio import RecordFile
 
 __all__ = ["ImageReader"]
 
@@ -105,7 +105,7 @@ class ImageReader:
     def _read_split(self, target: memoryview, row: int) -> None:
         number = int(self._places.file_numbers[row])
         if self._places.image_offsets[row] == ENCODED:
-            from fr_prep.pictures import encode_file  # noqa: PLC0415  only this needs Pillow
+            from fr_data.images.pictures import encode_file  # noqa: PLC0415  only this needs Pillow
 
             image = encode_file(self._places.path(row))
         elif self._places.image_offsets[row] == THROUGH_MXNET:

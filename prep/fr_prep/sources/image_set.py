@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from fr_prep.pool import WorkerPool
+    from fr_prep.workers.pool import WorkerPool
 
 __all__ = ["ENCODED", "SPLIT_RECORD", "THROUGH_MXNET", "ImagePlaces", "ImageSet", "ImageSource", "LeftOut", "Property"]
 

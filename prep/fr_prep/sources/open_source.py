@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from fr_prep.files import is_folder
-from fr_prep.manifest import MANIFEST_FILE
-from fr_prep.pool import default_workers
-from fr_prep.sources.class_folder_source import ClassFolderSource
-from fr_prep.sources.face_records import RecordSettings
+from fr_prep.sources.class_folders.class_folder_source import ClassFolderSource
 from fr_prep.sources.image_set import ImageSource
-from fr_prep.sources.record_set import RecordSetSource
-from fr_prep.sources.shard_folder import ShardFolderSource
+from fr_prep.sources.record_sets.face_records import RecordSettings
+from fr_prep.sources.record_sets.record_set import RecordSetSource
+from fr_prep.sources.shards.shard_folder import ShardFolderSource
+from fr_prep.workers.pool import default_workers
+from fr_prep.write.manifest import MANIFEST_FILE
 
 __all__ = ["holds_class_folders", "may_be_record_set", "open_source"]
 

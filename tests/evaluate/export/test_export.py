@@ -6,7 +6,7 @@ import pytest
 from fr_eval.digests import hash_path
 from fr_eval.errors import ExportError, MissingPackageError
 from fr_eval.export.export import ExportJob, run_export
-from fr_eval.models import load_model
+from fr_eval.models.load import load_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
 NAMES = {"onnx": "out.onnx", "tflite": "out.tflite", "saved_model": "out"}

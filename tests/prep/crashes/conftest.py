@@ -19,10 +19,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fr_prep.build import BuildSettings, build_dataset
-from fr_prep.checks.verify import verify_dataset
-from fr_prep.plan import PlanSettings
-from fr_prep.sources.record_set import RecordSetSource
+from fr_prep.plan.plan import PlanSettings
+from fr_prep.sources.record_sets.record_set import RecordSetSource
+from fr_prep.verify.verify import verify_dataset
+from fr_prep.write.build import BuildSettings, build_dataset
 
 FACTOR = int(os.environ.get("FR_CRASHES", "1"))
 STAGING = "conversion.incomplete"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from fr_prep.cli import main
 
-PRELOADED = ("fr_prep.build", "fr_prep.sources.record_set", "multiprocessing.synchronize", "numpy.ma")
+PRELOADED = ("fr_prep.write.build", "fr_prep.sources.record_sets.record_set", "multiprocessing.synchronize", "numpy.ma")
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 TRACED = (
     "fr_prep",

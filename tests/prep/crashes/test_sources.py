@@ -99,7 +99,8 @@ def test_a_source_that_is_cut_short_while_its_index_is_read_is_said(conversion, 
     """The file is mapped into memory, and to touch what is no longer there would end the process without a word."""
     shutil.copytree(conversion.source, tmp_path / "set")
     code = (
-        "import os, sys, pathlib; from fr_prep.errors import SourceError; from fr_prep.sources.recordio import RecordFile\n"
+        "import os, sys, pathlib; from fr_prep.errors import SourceError\n"
+        "from fr_prep.sources.record_sets.recordio import RecordFile\n"
         "file = RecordFile(pathlib.Path(sys.argv[1])); os.truncate(sys.argv[1], 100_000)\n"
         "try: file.record_offsets()\n"
         "except SourceError as error: sys.exit(str(error))"

@@ -47,14 +47,14 @@ def bench_input(
     """
     import json
 
-    from fr_eval.startup import import_tensorflow
+    from fr_eval.models.frameworks import import_tensorflow
 
     import_tensorflow()
-    from fr_train.bench_input import measure_input
-    from fr_train.config_file import parse_augment, parse_config
-    from fr_train.overlay import read_overlay
-    from fr_train.shard_set import read_shard_set
-    from fr_train.stream import Stream, StreamSettings
+    from fr_data.shards.overlay import read_overlay
+    from fr_train.config.config_file import parse_augment, parse_config
+    from fr_train.data.shard_set import read_shard_set
+    from fr_train.data.stream import Stream, StreamSettings
+    from fr_train.planning.input_rates import measure_input
 
     settings = StreamSettings(
         batch_size=batch_size,

@@ -12,8 +12,8 @@ def models(as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from fr_eval.startup import import_keras
-    from fr_train.backbones.registry import backbone_names, find_backbone
+    from fr_eval.models.frameworks import import_keras
+    from fr_train.model.backbones.registry import backbone_names, find_backbone
 
     import_keras()
     found = [find_backbone(name) for name in backbone_names()]

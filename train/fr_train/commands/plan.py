@@ -90,8 +90,8 @@ def plan(
     """
     import json
 
-    from fr_eval.startup import import_keras
-    from fr_train.config_file import find_config, load_config, parse_config, parse_override
+    from fr_eval.models.frameworks import import_keras
+    from fr_train.config.config_file import find_config, load_config, parse_config, parse_override
 
     if measure and rates_path:
         raise click.UsageError("--measure and --rates are two sources of the same thing: give one.")
@@ -102,12 +102,12 @@ def plan(
     settings = parse_config(load_config(find_config(config)) if config else {}, overrides=changes)
 
     keras = import_keras()
-    from fr_train.network import build_network
+    from fr_train.data.shard_set import read_shard_set
+    from fr_train.model.network import build_network
     from fr_train.planning.job import Job
     from fr_train.planning.network_cost import count_network
     from fr_train.planning.plan import Machine, Plan
     from fr_train.planning.rates import PUBLISHED, Rates
-    from fr_train.shard_set import read_shard_set
 
     size = image_size or settings.image_size or (112, 112)
     if shards:

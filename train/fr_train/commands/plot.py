@@ -15,9 +15,9 @@ __all__ = ["plot"]
 @click.option("--overwrite", is_flag=True, help="Replace a picture that is there.")
 def plot(runs: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     """Lay the curves of runs over each other: loss, training accuracy, learning rate, and accuracy on each bin."""
-    from fr_train.curves import draw_curves
     from fr_train.errors import RunFolderError
-    from fr_train.run_folder import RunFolder
+    from fr_train.run.curves import draw_curves
+    from fr_train.run.run_folder import RunFolder
 
     if out.exists() and not overwrite:
         raise RunFolderError(f"{out}: is there already. Replace it by --overwrite, or choose another --out.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from fr_train.cluster import Cluster
+    from fr_train.devices.cluster import Cluster
 
 __all__ = ["RunOptions", "run_training"]
 
@@ -46,14 +46,14 @@ def run_training(options: RunOptions) -> None:
         click.UsageError: if options do not go together.
         TrainError: what training reports.
     """
-    from fr_eval.startup import import_keras
-    from fr_train.run_folder import RunFolder
+    from fr_eval.models.frameworks import import_keras
+    from fr_train.run.run_folder import RunFolder
 
     run = RunFolder(options.out)
     config = _resolve(options, run)
     os.environ["KERAS_BACKEND"] = config.backend
     import_keras()  # only now: what the config lacks should be said at once
-    from fr_train.trainer import train
+    from fr_train.run.train import train
 
     changes = options.resume and options.force and options.is_chief
     with run.change_config(config) if changes else nullcontext():
@@ -86,7 +86,7 @@ def run_training(options: RunOptions) -> None:
 
 
 def _resolve(options: RunOptions, run: Any) -> Any:
-    from fr_train.config_file import find_config, load_config, parse_augment, parse_config, parse_override
+    from fr_train.config.config_file import find_config, load_config, parse_augment, parse_config, parse_override
 
     changes = dict(options.changes)
     if options.shards:
@@ -113,7 +113,7 @@ def _resolve(options: RunOptions, run: Any) -> Any:
 
 def _pin_overlay(config: Any) -> Any:
     """Gives the config with the digest of its overlay, so that the run does not go on with another table."""
-    from fr_train.overlay import read_overlay
+    from fr_data.shards.overlay import read_overlay
 
     if not config.overlay:
         return config

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from fr_train.class_shards import class_rows, count_rows
+from fr_train.devices.model_parallel import class_rows, count_rows
 from fr_train.errors import CheckpointError
 from fr_train.losses.arguments import require
 from fr_train.losses.loss_layer import LossLayer
-from fr_train.rows import set_rows, take_rows
+from fr_train.model.rows import set_rows, take_rows
 
 __all__ = ["CenterLoss"]
 

@@ -6,11 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from fr_train.heads import l2_norm
 from fr_train.losses import margins
 from fr_train.losses.arguments import require
 from fr_train.losses.loss_layer import LossLayer
 from fr_train.losses.margin_softmax import margin_softmax
+from fr_train.model.heads import l2_norm
 
 __all__ = ["MagFace"]
 

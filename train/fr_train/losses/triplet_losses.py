@@ -35,7 +35,7 @@ class _Triplet(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class OfflineTriplet(_Triplet):
-    """Triplets that were mined before; see `fr_train.losses.triplets.offline_triplet` and `fr_train.mining`.
+    """Triplets that were mined before; see `fr_train.losses.triplets.offline_triplet` and `fr_train.data.mining`.
 
     Args:
         margin: of the cosines.

@@ -9,8 +9,8 @@ from typing import Any
 
 from keras import ops
 
-from fr_train.heads import l2_normalize
 from fr_train.losses.arguments import require
+from fr_train.model.heads import l2_normalize
 
 __all__ = ["DISTANCES", "batch_hard_triplet", "offline_triplet", "pairwise_distances", "semi_hard_triplet"]
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from fr_train.class_sample import count_sample
-from fr_train.config import Config, OptimizerConfig, require
+from fr_train.config.config import Config, OptimizerConfig, require
+from fr_train.model.class_sample import count_sample
 
 __all__ = ["HEADS", "Job"]
 

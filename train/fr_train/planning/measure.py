@@ -9,16 +9,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fr_train.class_sample import count_sample
-from fr_train.heads import CosineHead
 from fr_train.losses.registry import build_losses
-from fr_train.optimizers import build_optimizer
+from fr_train.model.class_sample import count_sample
+from fr_train.model.heads import CosineHead
+from fr_train.model.sampled_head import SampledHead
+from fr_train.optim.optimizers import build_optimizer
+from fr_train.optim.schedules import Schedule
 from fr_train.planning.job import Job
 from fr_train.planning.network_cost import NetworkCost
 from fr_train.planning.rates import Rates
-from fr_train.sampled_head import SampledHead
-from fr_train.schedules import Schedule
-from fr_train.training_step import TrainingStep
+from fr_train.step.tensorflow import TrainingStep
 
 __all__ = ["build_step", "measure_rates"]
 

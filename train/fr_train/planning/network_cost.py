@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from fr_train.layer_pairs import find_pairs
+from fr_train.step.cpu.layer_pairs import find_pairs
 
 __all__ = ["NetworkCost", "count_network"]
 

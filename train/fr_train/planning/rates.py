@@ -21,7 +21,8 @@ class Rates:
         head_flops: of the same of the head, which has 6 · batch · D operations for each class.
         precision: under which that was.
         source: where it comes from, a phrase.
-        on_cpu: whether the device is a processor, where normalisation and PReLU keep one array for both (`fr_train.accelerate`).
+        on_cpu: whether the device is a processor, where normalisation and PReLU keep one array for both, as
+            `fr_train.step.cpu.accelerate` has it.
     """
 
     network_flops: float

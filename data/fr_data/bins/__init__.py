@@ -1,0 +1,1 @@
+"""Verification bins: pickles of pairs, read without running them."""

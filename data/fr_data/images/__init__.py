@@ -1,0 +1,1 @@
+"""Encoded images: what their headers say, their pixels, and faces aligned by five points."""

@@ -1,0 +1,1 @@
+"""Folders of shards: manifest, classes, record table, label overlays."""

@@ -1,0 +1,1 @@
+"""Sets of faces with people or templates, for identification."""

@@ -1,1 +1,0 @@
-"""Verification pairs: bins rewritten, drawn, listed, and as shards."""

@@ -1,0 +1,1 @@
+"""Which image goes where: classes, splits, order, and pairs for verification."""

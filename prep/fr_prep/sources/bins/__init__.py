@@ -1,0 +1,1 @@
+"""Verification bins, and the lists of pairs that they are made of."""

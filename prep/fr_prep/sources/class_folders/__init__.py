@@ -1,0 +1,1 @@
+"""Folders with one folder of images per person."""

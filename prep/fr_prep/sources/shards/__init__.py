@@ -1,0 +1,1 @@
+"""Shards as a source: rewritten, merged, exported."""

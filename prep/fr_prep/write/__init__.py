@@ -1,0 +1,1 @@
+"""From a planned set of images to a folder of shards."""

@@ -1,0 +1,1 @@
+"""A run: its phases and epochs, its folder, and what is written there."""
