@@ -4,7 +4,7 @@ Each message says where it happened, what was expected, what was received, and w
 a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
-__all__ = ["FileError", "ToolkitError"]
+__all__ = ["FileError", "OutputExistsError", "ToolkitError"]
 
 
 class ToolkitError(Exception):
@@ -13,3 +13,7 @@ class ToolkitError(Exception):
 
 class FileError(ToolkitError):
     """A file or folder cannot be read or written, or must not be replaced."""
+
+
+class OutputExistsError(FileError):
+    """An output is there already, and the user did not ask to replace it."""
