@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from fr_data.files import write_whole
 from fr_eval.bins import VerificationBin
 from fr_eval.bootstrap import MIN_ADMITTED
 from fr_eval.confidence import Comparison, Confidence
 from fr_eval.evaluate import BinResult
 from fr_eval.hardest import HardestErrors, find_hardest
 from fr_eval.outcome import ModelCard, Outcome
-from fr_eval.output_file import write_whole
 from fr_eval.plots import choose_line, plot_histogram, plot_roc
 from fr_eval.result_tables import OPTIMISTIC, choose_far
 from fr_eval.roc import FARS
@@ -104,7 +104,7 @@ def write_report(path: str | os.PathLike[str], outcome: Outcome, *, num_hardest:
         num_hardest: errors of each kind to show as image pairs.
 
     Raises:
-        EvalError: the file cannot be written.
+        FileError: the file cannot be written.
     """
     write_whole(path, render_report(outcome, num_hardest=num_hardest))
 

@@ -178,7 +178,7 @@ def test_failures_exit_with_one_and_a_line_that_names_the_file(faces, folder, ti
     (tmp_path / "bad.npz").write_bytes(b"PK")
     for words, named in (
         (("embed", tmp_path / "missing", "--output", tmp_path / "x.npz"), "missing"),
-        (("embed", folder, "--output", tmp_path / "missing" / "x.npz"), "its folder is not there"),
+        (("embed", folder, "--output", tmp_path / "missing" / "x.npz"), "its folder does not exist"),
         (("search", tmp_path / "missing.npz", image), "missing.npz"),
         (("search", tmp_path / "bad.npz", image), "bad.npz: is damaged"),
         (("search", faces, tmp_path / "gone.jpg"), "gone.jpg"),
