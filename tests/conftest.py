@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("tests.made_sets",)
+pytest_plugins = ("tests.made_pairs", "tests.made_sets")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -4,7 +4,7 @@ Each message says where it happened, what was expected, what was received, and w
 a one-line failure; anything else that escapes is a bug and keeps its traceback.
 """
 
-__all__ = ["BinError", "OutputError", "OverlayError", "ShardError", "SourceError", "ToolkitError"]
+__all__ = ["BinError", "OutputError", "OutputExistsError", "OverlayError", "ShardError", "SourceError", "ToolkitError"]
 
 
 class ToolkitError(Exception):
@@ -17,6 +17,10 @@ class BinError(ToolkitError):
 
 class OutputError(ToolkitError):
     """An output cannot be written: it exists, is locked, is foreign, must not be replaced, or the disk is full."""
+
+
+class OutputExistsError(OutputError):
+    """An output is there already, and the user did not ask to replace it."""
 
 
 class ShardError(ToolkitError):

@@ -13,16 +13,17 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from fr_data.errors import OutputError
+from fr_data.errors import OutputError, OutputExistsError
 
 __all__ = [
     "INCOMPLETE_SUFFIX",
     "find_strangers",
     "remove_listed",
     "require_output",
+    "require_output_folder",
     "require_outputs",
     "whole_file",
     "whole_folder",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 INCOMPLETE_SUFFIX = ".incomplete"
+_NAME_CHARACTERS = 40
 
 AnyPath = str | os.PathLike[str]
 
@@ -40,35 +42,33 @@ def require_output(path: AnyPath, *, overwrite: bool, sources: Iterable[AnyPath]
     Args:
         path: the output, as the user named it.
         overwrite: whether a regular file that is there may be replaced.
-        sources: files that are read, or folders that are read from; the output must not be one of them, nor lie in such a folder as
-            one of the files that are there.
+        sources: files that are read, or folders that are read from; the output must not be one of them, nor a file that is there in
+            such a folder, by whatever name or link.
 
     Returns:
         The path, with a link to a file followed, so that the link stays.
 
     Raises:
-        OutputError: the output is a source, a folder, a device, pipe or socket, or is there and `overwrite` is not given, or its
-            folder is missing.
+        OutputExistsError: the output is there and `overwrite` is not given.
+        OutputError: the output is a source, a folder, a device, pipe or socket, or its folder is missing or cannot be written to.
     """
-    path = Path(path)
-    target = _follow_links(path)
-    for source in map(Path, sources):
-        if _is_same(target, source):
-            raise OutputError(
-                f"{path}: is read by this command, and cannot be its output as well. Choose another path."
-            )
-        if source.is_dir() and target.exists() and _lies_in(target, source):
-            raise OutputError(
-                f"{path}: lies in {source}, which is read by this command. Choose a path that is not there yet."
-            )
-    mode = _mode(target)
-    if mode is not None:
-        if not stat.S_ISREG(mode):
-            raise OutputError(f"{path}: expected a file, or nothing; received a {_kind_of(mode)}. Choose another path.")
-        if not overwrite:
-            raise OutputError(f"{path}: exists already. Replace it with --overwrite, or choose another path.")
-    if not target.parent.is_dir():
-        raise OutputError(f"{path}: its folder does not exist. Create it first.")
+    return _require_place(path, stat.S_IFREG, overwrite=overwrite, sources=sources)
+
+
+def require_output_folder(path: AnyPath, *, overwrite: bool, sources: Iterable[AnyPath] = ()) -> Path:
+    """Return where an output folder may be made, or refuse before any work is done: as `require_output`, for a folder.
+
+    What an older folder holds is looked at by `find_strangers`, and here only for sources.
+
+    Raises:
+        OutputExistsError: the output is there and `overwrite` is not given.
+        OutputError: the output is a source or holds one, is no folder, or its folder is missing or cannot be written to.
+    """
+    sources = list(sources)
+    target = _require_place(path, stat.S_IFDIR, overwrite=overwrite, sources=sources)
+    for source in sources:
+        if _lies_in(Path(source), target):
+            raise OutputError(f"{path}: holds {source}, which is read by this command. Choose another path.")
     return target
 
 
@@ -111,9 +111,7 @@ def whole_file(path: AnyPath) -> Iterator[Path]:
     path = Path(path)
     with _draft(path) as (draft, target):
         yield draft
-        mode = _mode(target)
-        if mode is not None and not stat.S_ISREG(mode):
-            raise OutputError(f"{path}: expected a file, or nothing; received a {_kind_of(mode)}. Choose another path.")
+        _require_kind(path, _mode(target), stat.S_IFREG)
         _sync(draft)
         draft.replace(target)
         _sync(target.parent)
@@ -132,10 +130,7 @@ def whole_folder(path: AnyPath) -> Iterator[Path]:
     with _draft(path) as (draft, target):
         yield draft
         mode = _mode(target)
-        if mode is not None and not stat.S_ISDIR(mode):
-            raise OutputError(
-                f"{path}: expected a folder, or nothing; received a {_kind_of(mode)}. Choose another path."
-            )
+        _require_kind(path, mode, stat.S_IFDIR)
         for file in (draft, *draft.rglob("*")):
             _sync(file)
         replaced = draft.with_name(f"{draft.name}.replaced")
@@ -166,12 +161,19 @@ def find_strangers(folder: AnyPath, names: Iterable[str]) -> list[str]:
     Args:
         folder: the folder.
         names: relative paths of the files that are known, with /.
+
+    Raises:
+        OutputError: a folder in it cannot be listed.
     """
+
+    def fail(error: OSError) -> None:
+        raise OutputError(f"{error.filename}: cannot be listed: {error.strerror}.") from error
+
     folder = Path(folder)
     known = {PurePosixPath(name).as_posix() for name in names}
     parents = {parent.as_posix() for name in known for parent in PurePosixPath(name).parents}
     strangers = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=fail):
         inside = Path(place).relative_to(folder)
         for name in [*folders, *files]:
             relative = (inside / name).as_posix()
@@ -228,7 +230,10 @@ def _draft(path: Path) -> Iterator[tuple[Path, Path]]:
     folder = None
     try:
         target = _follow_links(path)
-        folder = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=INCOMPLETE_SUFFIX, dir=target.parent))
+        if not target.name:
+            raise OutputError(f"{path}: is the root folder, which cannot be replaced. Choose another path.")
+        prefix = target.name[:_NAME_CHARACTERS]  # so that the draft's folder may have a name wherever the output may
+        folder = Path(tempfile.mkdtemp(prefix=f"{prefix}.", suffix=INCOMPLETE_SUFFIX, dir=target.parent))
         yield folder / target.name, target
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from error
@@ -237,12 +242,49 @@ def _draft(path: Path) -> Iterator[tuple[Path, Path]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _require_place(path: AnyPath, kind: int, *, overwrite: bool, sources: Iterable[AnyPath]) -> Path:
+    """Return where a file or folder may be written, or refuse; `kind` is `stat.S_IFREG` or `stat.S_IFDIR`."""
+    path = Path(path)
+    target = _follow_links(path)
+    mode = _mode(path, follow_links=True)
+    for source in map(Path, sources):
+        if _is_same(path, source):
+            raise OutputError(
+                f"{path}: is read by this command, and cannot be its output as well. Choose another path."
+            )
+        if mode is not None and _is_folder(source) and (_lies_in(path, source) or _is_held(path, source)):
+            raise OutputError(
+                f"{path}: belongs to {source}, which is read by this command. Choose a path that is not there yet."
+            )
+    _require_kind(path, mode, kind)
+    if mode is not None and not overwrite:
+        raise OutputExistsError(f"{path}: exists already. Replace it with --overwrite, or choose another path.")
+    if not _is_folder(target.parent):
+        raise OutputError(f"{path}: its folder does not exist. Create it first.")
+    if not os.access(target.parent, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise OutputError(f"{path}: its folder cannot be written to. Choose another path.")
+    return target
+
+
+def _require_kind(path: Path, mode: int | None, kind: int) -> None:
+    if mode is not None and stat.S_IFMT(mode) != kind:
+        raise OutputError(
+            f"{path}: expected a {_kind_of(kind)}, or nothing; received a {_kind_of(mode)}. Choose another path."
+        )
+
+
 def _follow_links(path: Path) -> Path:
-    """Return where a link leads; a path that is none stays as it was typed."""
-    try:
-        return path.resolve() if path.is_symlink() else path
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from error
+    """Return where a link leads, and the full path of what is named by `.` or `..`; any other path stays as it was typed."""
+    is_named = path.name not in {"", ".."}
+    return path if is_named and not os.path.islink(path) else _resolve(path)  # noqa: PTH114  as in `_is_folder`
+
+
+def _resolve(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # `Path.resolve` raises where links lead in a circle
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  `Path.is_dir` raises where a name is too long
 
 
 def _sync(path: Path) -> None:
@@ -254,9 +296,9 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _mode(path: Path) -> int | None:
+def _mode(path: Path, *, follow_links: bool = False) -> int | None:
     try:
-        return path.lstat().st_mode
+        return path.stat(follow_symlinks=follow_links).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -280,8 +322,32 @@ def _is_same(path: Path, other: Path) -> bool:
     try:
         return path.samefile(other)
     except OSError:  # one of them is not there
-        return path.absolute() == other.absolute() or path.resolve() == other.resolve()
+        return _resolve(path) == _resolve(other)
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+    return _resolve(path).is_relative_to(_resolve(folder))
+
+
+def _is_held(path: Path, folder: Path) -> bool:
+    """Whether a folder holds a file by another name: a hard link, or a link that leads out of the folder."""
+    wanted = path.stat()
+    seen: set[tuple[int, int]] = set()
+    pending = [os.fspath(folder)]
+    while pending:
+        with (
+            suppress(OSError),
+            os.scandir(pending.pop()) as entries,
+        ):  # who reads the folder will say what is wrong with it
+            for entry in entries:
+                if not (entry.is_symlink() or entry.is_dir() or entry.inode() == wanted.st_ino):
+                    continue  # without a call for each of a million images
+                with suppress(OSError):
+                    found = entry.stat()
+                    if os.path.samestat(found, wanted):
+                        return True
+                    identity = found.st_dev, found.st_ino
+                    if stat.S_ISDIR(found.st_mode) and identity not in seen:
+                        seen.add(identity)
+                        pending.append(entry.path)
+    return False

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from fr_data.errors import ToolkitError
+from fr_data.errors import OutputExistsError, ToolkitError
 from fr_eval.commands.compare import compare
 from fr_eval.commands.embed import embed
 from fr_eval.commands.export import export
@@ -27,12 +27,18 @@ Examples:
 """
 
 
+class _OutputExists(click.ClickException):
+    exit_code = 2  # as wrong usage: `--overwrite` is missing
+
+
 class _EvalGroup(JobGroup):
-    """Turns what evaluation reports into one line and exit code 1; a bug keeps its traceback."""
+    """Turns what evaluation reports into one line and an exit code; a bug keeps its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except OutputExistsError as error:
+            raise _OutputExists(str(error)) from error
         except ToolkitError as error:
             raise click.ClickException(str(error)) from error
 
@@ -128,6 +134,7 @@ def main(
     import sys
     from pathlib import Path
 
+    from fr_data.files import require_outputs, write_whole
     from fr_eval.jobs.job import Job, ModelFile, run_job
 
     if not models and not embeddings:
@@ -144,32 +151,30 @@ def main(
         workers=workers,
         num_resamples=bootstrap,
     )
-    outputs = [path for path in (csv, markdown, report) if path]
-    for path in outputs:
-        if Path(path).exists() and not overwrite:
-            raise click.UsageError(f"{path} is there already; give --overwrite to replace it")
-        if not Path(path).parent.is_dir():
-            raise click.ClickException(f"{path}: its folder is not there; make it first")
+    outputs = require_outputs(
+        {"--csv": csv, "--markdown": markdown, "--report": report},
+        overwrite=overwrite,
+        sources=(*models, *embeddings, *bins),
+    )
     outcome = run_job(job, progress=not quiet, on_failure=lambda failure: click.echo(f"Error: {failure}", err=True))
     if as_json:
         click.echo(json.dumps(outcome.to_dict(), indent=2, allow_nan=False))
     if outcome.results:
-        from fr_eval.output_file import write_whole
         from fr_eval.report.result_tables import format_csv, format_markdown, format_text
 
         if not as_json:
             click.echo(format_text(outcome))
         # After the figures: a full disk must not cost them.
-        if csv:
-            write_whole(csv, format_csv(outcome))
-        if markdown:
-            write_whole(markdown, format_markdown(outcome))
-        if report:
+        if "--csv" in outputs:
+            write_whole(outputs["--csv"], format_csv(outcome))
+        if "--markdown" in outputs:
+            write_whole(outputs["--markdown"], format_markdown(outcome))
+        if "--report" in outputs:
             from fr_eval.report.page import write_report
 
-            write_report(report, outcome, num_hardest=hardest)
+            write_report(outputs["--report"], outcome, num_hardest=hardest)
     elif outputs:
-        click.echo(f"Nothing could be measured: {', '.join(outputs)} not written.", err=True)
+        click.echo(f"Nothing could be measured: {', '.join(map(str, outputs.values()))} not written.", err=True)
     if outcome.failures:
         sys.exit(1)
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.evaluate.conftest import encode
+from tests.made_pairs import encode
 
 from fr_eval.errors import FaceSetError
 from fr_eval.faces.open_identities import read_identities

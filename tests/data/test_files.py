@@ -1,13 +1,16 @@
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
-from fr_data.errors import OutputError
+from fr_data.errors import OutputError, OutputExistsError
 from fr_data.files import (
     find_strangers,
     remove_listed,
     require_output,
+    require_output_folder,
     require_outputs,
     whole_file,
     whole_folder,
@@ -26,7 +29,7 @@ def listing(folder):
 
 
 def test_an_output_that_is_there_is_refused_without_overwrite(place):
-    with pytest.raises(OutputError, match=r"kept\.txt: exists already.*--overwrite"):
+    with pytest.raises(OutputExistsError, match=r"kept\.txt: exists already.*--overwrite"):
         require_output(place / "kept.txt", overwrite=False)
     assert require_output(place / "kept.txt", overwrite=True) == place / "kept.txt"
 
@@ -50,9 +53,23 @@ def test_a_source_is_never_an_output(place, how):
 
 
 def test_a_file_in_a_source_folder_is_not_replaced_but_a_new_one_may_be_made(place):
-    with pytest.raises(OutputError, match="lies in"):
+    with pytest.raises(OutputError, match="belongs to"):
         require_output(place / "kept.txt", overwrite=True, sources=[place])
     assert require_output(place / "new.txt", overwrite=True, sources=[place]) == place / "new.txt"
+
+
+@pytest.mark.parametrize("how", ["hard link", "link out of the folder", "deep link in a circle"])
+def test_a_file_that_a_source_folder_holds_by_another_name_is_not_replaced(place, how):
+    (place / "set" / "a").mkdir(parents=True)
+    if how == "hard link":
+        (place / "set" / "a" / "1").hardlink_to(place / "kept.txt")
+    elif how == "link out of the folder":
+        (place / "set" / "a" / "1").symlink_to(place / "kept.txt")
+    else:
+        (place / "set" / "a" / "up").symlink_to("..")
+        (place / "set" / "a" / "out").symlink_to(place)
+    with pytest.raises(OutputError, match="belongs to"):
+        require_output(place / "kept.txt", overwrite=True, sources=[place / "set"])
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
@@ -80,6 +97,61 @@ def test_a_link_to_a_file_is_followed_and_stays(place):
     assert (place / "kept.txt").read_text() == "new"
 
 
+def test_what_leads_nowhere_or_has_too_long_a_name_ends_in_one_line(place):
+    (place / "circle").symlink_to("circle")
+    reader, writer = os.pipe()
+    (place / "pipe").symlink_to(f"/proc/self/fd/{writer}")
+    long = "x" * 5000
+    for output, sources in (("circle", []), (long, []), ("pipe", []), ("kept.txt/new", []), (f"{long}/new", [])):
+        with pytest.raises(OutputError, match=r"cannot be written|received a pipe|does not exist"):
+            require_output(place / output, overwrite=True, sources=sources)
+    os.close(reader)
+    os.close(writer)
+    assert require_output(place / "new", overwrite=True, sources=[place / "circle", place / long, "/"]) == place / "new"
+
+
+def test_a_long_name_that_a_file_may_have_is_written(place):
+    for name in ("x" * 255, "é" * 127):
+        write_whole(place / name, "new")
+        assert (place / name).read_text() == "new"
+
+
+def test_a_folder_is_an_output_under_the_same_rules(place):
+    (place / "set" / "in").mkdir(parents=True)
+    (place / "link").symlink_to("set")
+    assert require_output_folder(place / "new", overwrite=False) == place / "new"
+    assert require_output_folder(place / "link", overwrite=True) == place / "set"
+    for output, sources, message in (
+        ("kept.txt", [], "expected a folder, or nothing; received a file"),
+        ("set/../set", ["set"], "is read by this command"),
+        ("link", ["set"], "is read by this command"),
+        ("set/in", ["set"], "belongs to"),
+        ("set", ["set/in"], "holds .*, which is read"),
+        ("set/in/..", ["set/in"], "holds .*, which is read"),
+        ("new/new", [], "its folder does not exist"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            require_output_folder(place / output, overwrite=True, sources=[place / source for source in sources])
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        require_output_folder(place / "set", overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["set/sub/..", "set/.", "."])
+def test_a_folder_that_is_named_by_dots_is_replaced_where_it_lies(place, name, monkeypatch):
+    (place / "set" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(place / "set" if name == "." else place)
+    with whole_folder(name) as draft:
+        assert draft.name == "set"
+        draft.mkdir()
+    assert listing(place) == ["kept.txt", "set"]
+
+
+def test_the_root_folder_is_no_output():
+    for attempt in (whole_folder, whole_file):
+        with pytest.raises(OutputError, match="is the root folder"), attempt("/"):
+            pass
+
+
 def test_two_options_never_name_one_file(place):
     (place / "sub").mkdir()
     with pytest.raises(OutputError, match="named by --csv and by --report"):
@@ -100,6 +172,44 @@ def test_a_file_is_the_old_one_until_the_new_one_is_whole(place):
     write_whole(place / "kept.txt", b"new")
     assert (place / "kept.txt").read_bytes() == b"new"
     assert listing(place) == ["kept.txt"]
+
+
+def test_a_folder_is_the_old_one_where_the_block_fails(place):
+    def fail():
+        with whole_folder(place / "set") as draft:
+            draft.mkdir()
+            (draft / "new").touch()
+            raise KeyboardInterrupt
+
+    (place / "set").mkdir()
+    (place / "set" / "old").touch()
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert listing(place) == ["kept.txt", "set", "set/old"]
+
+
+def test_text_is_written_with_its_line_ends(place):
+    for text in ("99.75 ± 0.75 %\r\n", "shorter\n"):
+        write_whole(place / "kept.txt", text)
+        assert (place / "kept.txt").read_bytes() == text.encode()
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_draft(place):
+    code = (
+        "import resource, sys; from fr_data.files import write_whole\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "write_whole(sys.argv[1], bytes(2000))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, place / "kept.txt"], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "kept.txt: cannot be written: File too large." in ended.stderr
+    assert (place / "kept.txt").read_text() == "kept"
+    assert listing(place) == ["kept.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_named(place):
+    with pytest.raises(OutputError, match=r"missing/new: cannot be written: No such file"):
+        write_whole(place / "missing" / "new", "x")
 
 
 def test_drafts_of_others_stay(place):
@@ -134,6 +244,15 @@ def test_a_folder_that_cannot_be_written_ends_in_one_line(place):
     place.chmod(0o500)
     with pytest.raises(OutputError, match="cannot be written"):
         write_whole(place / "new", "x")
+    with pytest.raises(OutputError, match="its folder cannot be written to"):
+        require_output(place / "new", overwrite=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everywhere")
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(place):
+    (place / "a").mkdir(mode=0)
+    with pytest.raises(OutputError, match="a: cannot be listed"):
+        find_strangers(place, ["a/known", "kept.txt"])
 
 
 def test_strangers_are_all_that_no_list_names(place):

@@ -54,6 +54,7 @@ def embed(
     """
     from pathlib import Path
 
+    from fr_data.files import require_output
     from fr_eval.models.load import load_model
     from fr_eval.search.embedding_file import SUFFIXES, Origin, write_embeddings
     from fr_eval.search.image_files import embed_files, list_images
@@ -61,10 +62,7 @@ def embed(
     source, target = Path(folder), Path(output)
     if target.suffix not in SUFFIXES:
         raise click.UsageError(f"{target}: expected the ending {' or '.join(SUFFIXES)}")
-    if target.exists() and not overwrite:
-        raise click.UsageError(f"{target} is there already; give --overwrite to replace it")
-    if not target.parent.is_dir():
-        raise click.ClickException(f"{target}: its folder is not there; make it first")
+    require_output(target, overwrite=overwrite, sources=(source, model_path))
 
     def warn(what: str, lines: list[str]) -> None:
         if lines and not quiet:

@@ -48,7 +48,7 @@ Examples:
     show_default=True,
     help="Images to take from there.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@click.option("--overwrite", is_flag=True, help="Replace a file, or an older export as a folder, that is there.")
 @json_option
 def export(
     model: str,
@@ -71,27 +71,19 @@ def export(
 
     from fr_eval.export.export import ExportJob, run_export
 
-    target = Path(output)
     try:
         job = ExportJob(
             model=Path(model),
-            output=target,
+            output=Path(output),
             format=format_,
             precision=precision,
             scaling=scaling,
             shards=Path(shards) if shards else None,
             num_images=calibration_images,
+            overwrite=overwrite,
         )
     except ExportError as error:
         raise click.UsageError(str(error)) from error
-    if target.exists() and not overwrite:
-        raise click.UsageError(f"{target} is there already; give --overwrite to replace it")
-    if target.is_dir() and any(target.iterdir()) and not (target / "saved_model.pb").is_file():
-        raise click.ClickException(
-            f"{target}: is a folder, and no SavedModel, so it is not replaced; choose another name"
-        )
-    if not target.parent.is_dir():
-        raise click.ClickException(f"{target}: its folder is not there; make it first")
     result = run_export(job)
     for warning in result.warnings:
         click.echo(f"Warning: {warning}", err=True)

@@ -26,8 +26,8 @@ Examples:
     "index_path",
     type=click.Path(),
     metavar="FILE",
-    help="Search by an index of faiss, which is built where it is missing or older than EMBEDDINGS: no longer exact, but "
-    "little is read.",
+    help="Search by an index of faiss, which is built where it is missing or of other embeddings: no longer exact, but "
+    "little is read. Only an index that this command wrote is replaced.",
 )
 @json_option
 @quiet_option
@@ -61,7 +61,11 @@ def search(
         if not quiet:
             click.echo(text, err=True)
 
-    source = Path(embeddings)
+    source, index = Path(embeddings), Path(index_path) if index_path is not None else None
+    if index is not None:
+        from fr_eval.search.index import require_index
+
+        require_index(index, sources=(embeddings, *queries, model_path))
     origin = read_origin(source)
     embedder = load_model(model_path, scaling=scaling, layout=layout)
     if embedder.digest != origin.model_sha256:
@@ -79,7 +83,7 @@ def search(
         *(source, found.embeddings),
         count=top,
         num_rows=len(origin.names),
-        index=Path(index_path) if index_path else None,
+        index=index,
         say=say,
     )
     results = [

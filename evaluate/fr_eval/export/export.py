@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from fr_data.files import require_output, require_output_folder, whole_file, whole_folder
 from fr_eval.digests import hash_path
 from fr_eval.errors import ExportError
-from fr_eval.export.draft import write_draft
 from fr_eval.export.network import KerasNetwork, load_network
 from fr_eval.export.sample_images import draw_images, read_shard_images
+from fr_eval.export.saved_model import require_replaceable, write_saved_model
 from fr_eval.models.embedder import Embedder, Images
 from fr_eval.models.load import load_model
 from fr_eval.protocols.distances import Floats, normalise_rows
@@ -43,6 +44,7 @@ class ExportJob:
         scaling: of the model; None where it holds its scaling.
         shards: a data set of `fr-prep` to take images from; without it, images are drawn.
         num_images: images to take from there.
+        overwrite: replace a file that is there, or an older export as a folder.
 
     Raises:
         ExportError: these do not go together.
@@ -55,6 +57,7 @@ class ExportJob:
     scaling: str | None = None
     shards: Path | None = None
     num_images: int = 200
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         ending, precisions = FORMATS[self.format]
@@ -99,22 +102,25 @@ class ExportResult:
 
 
 def run_export(job: ExportJob) -> ExportResult:
-    """Exports a model; what is at the output's place is replaced, and only by an export that agrees with the model.
+    """Export a model. What is at the output's place is replaced only where the job says so, and by an export that agrees.
 
     Raises:
+        OutputError: the output is a source, is there already, is no place for such a file or folder, or cannot be written.
         ModelError: the model cannot be loaded.
         FaceSetError: the shards cannot be read.
         MissingPackageError: a package is not installed.
-        ExportError: the network cannot be converted, or its embeddings differ too much.
-        EvalError: the output cannot be written.
+        ExportError: the network cannot be converted, or its embeddings differ too much; or the folder to be replaced holds
+            something that no export wrote.
     """
+    _require_output(job)
     network = load_network(job.model, scaling=job.scaling)
     size = network.embedder.input_size
     if job.shards is None:
         images = draw_images(NUM_DRAWN, size=size)
     else:
         images = read_shard_images(job.shards, job.num_images, size=size)
-    with write_draft(job.output) as draft:
+    whole = whole_folder if job.format == "saved_model" else whole_file
+    with whole(job.output) as draft:
         _find_writer(job, images)(network, draft)
         cosines = _compare(network.embedder, load_model(draft, scaling=SCALINGS[job.format]), images)
         least = float(cosines.min())
@@ -125,6 +131,7 @@ def run_export(job: ExportJob) -> ExportResult:
             )
         sha256 = hash_path(draft)
         num_bytes = sum(file.stat().st_size for file in (draft, *draft.rglob("*")) if file.is_file())
+        _require_output(job)  # again: exports take minutes
     return ExportResult(
         path=str(job.output),
         format=job.format,
@@ -137,6 +144,15 @@ def run_export(job: ExportJob) -> ExportResult:
         mean_cosine=float(cosines.mean()),
         warnings=tuple(_find_warnings(job, network)),
     )
+
+
+def _require_output(job: ExportJob) -> None:
+    """Refuse an output that may not be written or replaced."""
+    is_folder = job.format == "saved_model"
+    require = require_output_folder if is_folder else require_output
+    require(job.output, overwrite=job.overwrite, sources=[job.model, *([job.shards] if job.shards else [])])
+    if is_folder and job.output.exists():
+        require_replaceable(job.output)
 
 
 _ADVICE = {
@@ -164,8 +180,6 @@ def _find_writer(job: ExportJob, images: Images) -> Callable[[KerasNetwork, Path
 
         return write_onnx
     if job.format == "saved_model":
-        from fr_eval.export.saved_model import write_saved_model  # noqa: PLC0415
-
         return write_saved_model
     from fr_eval.export.tflite_file import write_tflite  # noqa: PLC0415
 

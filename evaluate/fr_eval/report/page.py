@@ -7,10 +7,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from fr_data.bins.bins import VerificationBin
+from fr_data.files import write_whole
 from fr_eval.jobs.evaluate import BinResult
 from fr_eval.jobs.hardest import HardestErrors, find_hardest
 from fr_eval.jobs.outcome import ModelCard, Outcome
-from fr_eval.output_file import write_whole
 from fr_eval.protocols.bootstrap import MIN_ADMITTED
 from fr_eval.protocols.confidence import Comparison, Confidence
 from fr_eval.protocols.roc import FARS
@@ -104,7 +104,7 @@ def write_report(path: str | os.PathLike[str], outcome: Outcome, *, num_hardest:
         num_hardest: errors of each kind to show as image pairs.
 
     Raises:
-        EvalError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     write_whole(path, render_report(outcome, num_hardest=num_hardest))
 

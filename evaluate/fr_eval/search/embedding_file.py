@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from fr_data.files import whole_file
 from fr_eval.errors import EmbeddingFileError
-from fr_eval.export.draft import write_draft
 from fr_eval.models.embedder import Embeddings
 from fr_eval.models.frameworks import import_extra
 
@@ -60,14 +60,15 @@ def write_embeddings(path: Path, origin: Origin, embeddings: Embeddings) -> None
 
     Raises:
         MissingPackageError: Parquet, and pyarrow is not installed.
-        EvalError: the file cannot be written, or a name is no Unicode.
+        EmbeddingFileError: a name is no Unicode.
+        OutputError: the file cannot be written.
     """
     for name in origin.names:
         try:
             name.encode()
         except UnicodeEncodeError as error:
             raise EmbeddingFileError(f"{name!r}: the name of this image is no UTF-8; rename the file") from error
-    with write_draft(path) as draft:
+    with whole_file(path) as draft:
         _find_format(path).write(draft, origin, embeddings)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fr_eval.errors import EmbeddingFileError
 from fr_eval.models.embedder import Embeddings
 from fr_eval.search.embedding_file import read_embeddings
-from fr_eval.search.index import build_index, is_current, search_index
+from fr_eval.search.index import SourceState, build_index, is_current, search_index
 from fr_eval.search.neighbours import Cosines, Rows, find_nearest
 
 __all__ = ["LARGE_ROWS", "look_up"]
@@ -31,18 +31,21 @@ def look_up(
         queries: float32, shape (Q, D), not normalised.
         count: K; of fewer rows, all.
         num_rows: N, the file's rows.
-        index: search by this index, and build it where it is missing or older than the file; None for an exact search.
+        index: search by this index, and build it where it is missing or of other embeddings; None for an exact search.
         say: is told how it was done.
 
     Returns:
         Cosines, float32, and rows, int64, both (Q, K), the nearest first. An index may leave places empty: their row is −1.
 
     Raises:
-        EmbeddingFileError: the file or the index is damaged, or of embeddings of another size.
+        EmbeddingFileError: the file or the index is damaged, or of embeddings of another size; or the index is a file that this
+            program did not write.
+        OutputError: the index cannot be written.
         MissingPackageError: an index is asked for, and faiss is not installed.
     """
     if index is not None and is_current(index, source):
-        return search_index(index, queries, count=count, num_rows=num_rows)
+        return search_index(index, queries, count=count)
+    state = SourceState.read(source) if index is not None else None
     embeddings = read_embeddings(source)
     if embeddings.shape != (num_rows, queries.shape[1]):
         raise EmbeddingFileError(
@@ -50,13 +53,15 @@ def look_up(
             f"received {embeddings.shape}. Search with the network that made them"
         )
     start = time.perf_counter()
-    if index is not None:
-        recall = build_index(index, embeddings)
+    if index is not None and state is not None:
+        if index.exists():
+            say(f"{index}: is of other embeddings, and is built anew")
+        recall = build_index(index, embeddings, state)
         say(
             f"{index}: index of {num_rows:,} embeddings built in {time.perf_counter() - start:.1f} s; "
             f"it finds {100 * recall:.1f} % of the nearest ten"
         )
-        return search_index(index, queries, count=count, num_rows=num_rows)
+        return search_index(index, queries, count=count)
     nearest = find_nearest(embeddings, queries, count=count)
     if num_rows >= LARGE_ROWS:
         seconds = time.perf_counter() - start

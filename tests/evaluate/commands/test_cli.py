@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.evaluate.conftest import encode
+from tests.made_pairs import encode
 
 from fr_data.bins.bins import write_bin
 from fr_eval.cli import main

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.evaluate.conftest import encode
+from tests.made_pairs import encode
 
 from fr_eval.cli import main
 from fr_eval.export.sample_images import draw_images
@@ -138,7 +138,29 @@ def test_an_index_is_built_and_used(faces, folder, tiny_model_path):
     assert again.stdout == first.stdout
     assert again.stderr == ""
     os.utime(index, (0, 0))
-    assert "built in" in run(*words).stderr
+    assert run(*words).stderr == ""
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet"])
+def test_an_index_of_what_the_embeddings_were_before_is_never_searched(folder, tiny_model_path, ending):
+    pytest.importorskip("faiss")
+    faces = folder.parent / f"faces.{ending}"
+    embed = ("embed", folder, "--model", tiny_model_path, "--output", faces, "--overwrite")
+    search = ("search", faces, folder.parent / "who.png", "--model", tiny_model_path, "--top", 1)
+    indexed = (*search, "--index", faces.with_suffix(".faiss"))
+    (folder.parent / "who.png").write_bytes((folder / "person1" / "4.png").read_bytes())
+    assert run(*embed).exit_code == 0
+    assert run(*indexed).stdout == run(*search).stdout
+    times = faces.stat().st_atime_ns, faces.stat().st_mtime_ns
+    (folder / "person1" / "4.png").rename(folder / "kept")
+    (folder / "person0" / "1.png").rename(folder / "person1" / "4.png")
+    (folder / "kept").rename(folder / "person0" / "1.png")
+    assert run(*embed).exit_code == 0
+    os.utime(faces, ns=times)
+    result = run(*indexed)
+    assert "is of other embeddings, and is built anew" in result.stderr
+    assert result.stdout == run(*search).stdout
+    assert "1.0000  person0/1.png" in result.stdout
 
 
 def test_another_network_is_warned_of(faces, folder, tiny_model, tmp_path):
@@ -156,7 +178,7 @@ def test_failures_exit_with_one_and_a_line_that_names_the_file(faces, folder, ti
     (tmp_path / "bad.npz").write_bytes(b"PK")
     for words, named in (
         (("embed", tmp_path / "missing", "--output", tmp_path / "x.npz"), "missing"),
-        (("embed", folder, "--output", tmp_path / "missing" / "x.npz"), "its folder is not there"),
+        (("embed", folder, "--output", tmp_path / "missing" / "x.npz"), "its folder does not exist"),
         (("search", tmp_path / "missing.npz", image), "missing.npz"),
         (("search", tmp_path / "bad.npz", image), "bad.npz: is damaged"),
         (("search", faces, tmp_path / "gone.jpg"), "gone.jpg"),

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.evaluate.conftest import encode
+from tests.made_pairs import encode
 
 from fr_eval.cli import main
 from fr_eval.errors import FaceSetError

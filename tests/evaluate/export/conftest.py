@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.evaluate.conftest import encode
+from tests.made_pairs import encode
 
 from fr_eval.export.network import load_network
 from fr_eval.export.sample_images import draw_images

@@ -46,23 +46,23 @@ def test_int8_is_calibrated_and_checked_on_real_images(prelu_model_path, face_sh
 
 
 def test_an_export_that_differs_is_not_written_and_what_was_there_stays(prelu_model_path, tmp_path, monkeypatch):
-    from fr_eval.export import saved_model
+    from fr_eval.export import export
     from fr_eval.export.network import KerasNetwork
 
     path = tmp_path / "out"
     run_export(ExportJob(prelu_model_path, path, "saved_model"))
     before = hash_path(path)
-    write = saved_model.write_saved_model
+    write = export.write_saved_model
 
     class Wrong(KerasNetwork):
         def embed_pixels(self, pixels):
             return super().embed_pixels(pixels[:, ::-1])
 
-    monkeypatch.setattr(saved_model, "write_saved_model", lambda net, to: write(Wrong(net.model, net.embedder), to))
+    monkeypatch.setattr(export, "write_saved_model", lambda net, to: write(Wrong(net.model, net.embedder), to))
     with pytest.raises(
         ExportError, match=r"out: not written: of 32 images, the least cosine .* expected at least 0\.9999"
     ):
-        run_export(ExportJob(prelu_model_path, path, "saved_model"))
+        run_export(ExportJob(prelu_model_path, path, "saved_model", overwrite=True))
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
     assert hash_path(path) == before
 

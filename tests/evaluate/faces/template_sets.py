@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from tests.evaluate.conftest import encode
+from tests.made_pairs import encode
 
 from fr_data.images.align import REFERENCE_POINTS
 

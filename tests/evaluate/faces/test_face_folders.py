@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tests.evaluate.conftest import encode
+from tests.made_pairs import encode
 
 from fr_eval.errors import FaceSetError
 from fr_eval.faces.open_identities import read_identities

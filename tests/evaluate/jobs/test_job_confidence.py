@@ -4,7 +4,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from tests.evaluate.conftest import draw_pairs
+from tests.made_pairs import draw_pairs
 
 from fr_data.bins.bins import write_bin
 from fr_eval.cli import main

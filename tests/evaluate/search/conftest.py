@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.evaluate.conftest import encode
+from tests.made_pairs import encode
 
 from fr_eval.export.sample_images import draw_images
 from fr_eval.models.load import load_model

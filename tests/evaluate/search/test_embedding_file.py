@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from fr_eval.errors import EmbeddingFileError, EvalError, MissingPackageError
+from fr_data.errors import OutputError
+from fr_eval.errors import EmbeddingFileError, MissingPackageError
 from fr_eval.search.embedding_file import Origin, read_embeddings, read_origin, write_embeddings
 
 ORIGIN = Origin(["a/1.jpg", "Zoë, 2.png", "c\n.png"], "best.keras", "ab" * 32, True)
@@ -91,7 +92,7 @@ def test_other_endings_and_missing_files_are_refused(tmp_path):
         read_origin(tmp_path / "faces.csv")
     with pytest.raises(EmbeddingFileError, match="there is no such file; make it with"):
         read_embeddings(tmp_path / "faces.npz")
-    with pytest.raises(EvalError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_embeddings(tmp_path / "missing" / "faces.npz", ORIGIN, ROWS)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from tests.evaluate.conftest import encode
 from tests.evaluate.search.conftest import PIXELS
+from tests.made_pairs import encode
 
 from fr_eval.errors import FaceSetError
 from fr_eval.export.sample_images import draw_images

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tests.evaluate.conftest import draw_pairs
+from tests.made_pairs import draw_pairs
 
 from fr_data.bins.bins import read_bin, write_bin
 from fr_eval.errors import ProtocolError
