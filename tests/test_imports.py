@@ -76,3 +76,21 @@ def test_a_command_line_imports_only_click_and_its_own_commands_at_module_level(
                         ),
                     )
                     assert light, f"{path} imports {name} at module level"
+
+
+@pytest.mark.parametrize("package", [name for name in SOURCES if name != "fr_data"])
+def test_help_of_every_command_answers_in_a_blink_since_it_loads_click_alone(package):
+    code = (
+        "import contextlib, io, sys\n"
+        "before = set(sys.modules)\n"
+        f"from {package}.cli import main\n"
+        "for command in ([], *([name] for name in main.commands)):\n"
+        "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as shown:\n"
+        "        main([*command, '--help'])\n"
+        "    assert 'Usage: ' in shown.getvalue(), command\n"
+        "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(loaded - sys.stdlib_module_names))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert set(ended.stdout.split()) - set(SOURCES) == {"click"}

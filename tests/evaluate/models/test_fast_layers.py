@@ -66,6 +66,11 @@ def test_layers_with_a_faster_kernel_are_replaced_and_the_embeddings_stay(make, 
     np.testing.assert_allclose(fast(images, training=False), network(images, training=False), rtol=1e-5, atol=1e-5)
 
 
+def require_close(received, expected, *, part=1e-5):
+    """Equal but for a part of the largest value: sums that nearly cancel keep no digits of their own."""
+    np.testing.assert_allclose(received, expected, rtol=0, atol=part * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_precision_is_that_of_the_network(policy, images):
     keras.config.set_dtype_policy(policy)
@@ -76,7 +81,8 @@ def test_precision_is_that_of_the_network(policy, images):
         keras.config.set_dtype_policy("float32")
     expected, received = network(images, training=False), fast(images, training=False)
     assert received.dtype == expected.dtype
-    np.testing.assert_allclose(np.float64(received), np.float64(expected), rtol=1e-9 if policy == "float64" else 0.02)
+    part = 1e-9 if policy == "float64" else 0.02
+    require_close(np.float64(received), np.float64(expected), part=part)
 
 
 def test_a_normalisation_over_another_axis_or_without_scale_stays(images):
@@ -107,13 +113,13 @@ def test_an_embedder_of_such_a_network_follows_it_in_training_and_leaves_it_as_i
     before = network.get_config()
     embedder = wrap_keras(network, scaling="255")
     images = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
-    np.testing.assert_allclose(embedder.forward(images), network(images / 255.0, training=False), rtol=1e-5)
+    require_close(embedder.forward(images), network(images / 255.0, training=False))
     scatter(network)
     network.set_weights([weight / 2 for weight in network.get_weights()])
     network.compile(optimizer="sgd", loss="mse")
     network.fit(images / 255.0, np.zeros((3, 5)), verbose=0)
-    np.testing.assert_allclose(embedder.forward(images), network(images / 255.0, training=False), rtol=1e-5)
+    require_close(embedder.forward(images), network(images / 255.0, training=False))
     assert network.get_config() == before
     network.save(tmp_path / "network.keras")
     again = load_model(tmp_path / "network.keras", scaling="255").forward(images)
-    np.testing.assert_allclose(again, embedder.forward(images), rtol=1e-6)
+    require_close(again, embedder.forward(images))

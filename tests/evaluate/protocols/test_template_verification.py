@@ -134,9 +134,14 @@ def _make_set(first, second):
 
 
 @pytest.mark.benchmark
-def test_a_million_pairs_of_512_values_take_a_few_seconds():
+def test_a_million_pairs_of_512_values_take_little_more_than_their_products():
     rng = np.random.default_rng(0)
     templates = _make_set(np.sort(rng.integers(23_000, size=1_000_000)), rng.integers(23_000, size=1_000_000))
+    sums = rng.normal(size=(23_000, 512))
     start = time.process_time()
-    score_pairs(rng.normal(size=(23_000, 512)), templates)
-    assert time.process_time() - start < 5
+    score_pairs(sums, templates)
+    middle = time.process_time()
+    for block in range(0, 1_000_000, 1_000):
+        first, second = (rows[block : block + 1_000] for rows in (templates.first, templates.second))
+        np.einsum("ij,ij->i", sums[first], sums[second])
+    assert middle - start < 3 * (time.process_time() - middle)

@@ -483,7 +483,7 @@ def start(source, out, *options):
 
 
 def wait_for_receipts(out, number):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120  # other work may keep all processors busy
     while len(list((out / STAGING / "receipts").glob("*.csv"))) < number and not (out / "images.csv").exists():
         assert time.monotonic() < deadline
 
@@ -494,7 +494,7 @@ def test_the_command_killed_in_the_middle_resumes_and_writes_only_what_is_missin
     process = start(large_set.folder, out)
     wait_for_receipts(out, num_receipts)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     kept = {}
     for receipt in (out / STAGING / "receipts").glob("*.csv"):
         for file, *_ in csv.reader(receipt.read_text().splitlines()):

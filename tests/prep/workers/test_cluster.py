@@ -7,6 +7,7 @@ from functools import partial
 import dask
 import pytest
 from click.testing import CliRunner
+from dask.utils import parse_timedelta
 
 from fr_prep.cli import main
 from fr_prep.errors import OutputError, SourceError, WorkerError
@@ -58,10 +59,17 @@ def test_tasks_are_taken_as_they_are_needed(cluster):
         assert len(taken) < 10
 
 
-def test_while_workers_are_waited_for_something_else_goes_on(cluster):
+def test_while_workers_are_waited_for_something_else_goes_on(cluster, tmp_path):
     looks = []
+
+    def look():
+        looks.append(1)
+        if len(looks) == 3:
+            (tmp_path / "end").touch()
+
+    wait = partial(subprocess.check_output, ["sh", "-c", f"until [ -e {tmp_path}/end ]; do sleep 0.01; done"])
     with ClusterPool(cluster.address) as pool:
-        assert list(pool.run([partial(time.sleep, 0.5)], meanwhile=partial(looks.append, 1))) == [(0, None)]
+        assert list(pool.run([wait], meanwhile=look)) == [(0, b"")]
     assert len(looks) >= 3
 
 
@@ -146,7 +154,8 @@ def test_an_address_that_is_none_is_an_error_at_once(address):
     begun = time.monotonic()
     with pytest.raises(WorkerError, match="expected a Dask scheduler"), open_pool(1, scheduler=address):
         pass
-    assert time.monotonic() - begun < 5
+    # Where a connection is tried, it is tried for so long.
+    assert time.monotonic() - begun < parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
 
 
 def test_a_scheduler_without_workers_is_an_error(impatient, make_cluster, made, tmp_path):

@@ -65,11 +65,10 @@ def test_an_error_of_a_task_is_raised_as_it_is(workers):
         dict(run_tasks([partial(square, 1), partial(fail, "no such set")], num_workers=workers))
 
 
+@pytest.mark.timeout(60)
 def test_a_dead_worker_is_reported_and_nothing_hangs():
-    begun = time.monotonic()
     with pytest.raises(WorkerError, match=DIED):
         dict(run_tasks([partial(square, 1), die, *[partial(square, 2)] * 50], num_workers=2))
-    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("leave", [os._exit, sys.exit])
@@ -94,13 +93,12 @@ def test_a_worker_that_dies_with_more_in_its_queue_than_a_pipe_holds_is_reported
         dict(run_tasks([die, *[partial(len, large)] * 20], num_workers=2))
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("num_others", [0, 50])
 def test_a_worker_that_dies_in_the_middle_of_a_result_is_reported(num_others):
     """The library then waits for the rest of it."""
-    begun = time.monotonic()
     with pytest.raises(WorkerError, match=DIED):
         dict(run_tasks([die_in_the_middle_of_a_result, *[partial(square, 2)] * num_others], num_workers=2))
-    assert time.monotonic() - begun < 10
     assert not multiprocessing.active_children()
 
 

