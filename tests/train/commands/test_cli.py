@@ -53,7 +53,7 @@ def test_a_run_by_command_says_where_everything_is(shards, tmp_path):
         (["--shards", "nothing"], 2, "--out"),
         (["--shards", "nothing", "--out", "run"], 1, "nothing: expected a folder of shards"),
         (["--shards", "x", "--out", "run", "--set", "epoch=3"], 2, "Did you mean epochs"),
-        (["--shards", "x", "--out", "run", "--config", "nothing"], 2, "one of demo, finetune, lfw-cpu"),
+        (["--shards", "x", "--out", "run", "--config", "nothing"], 2, "the name of a config (demo, finetune, lfw-cpu)"),
         (["--shards", "x", "--out", "run", "--epochs", "-1"], 2, "--epochs"),
         (["--shards", "x", "--out", "run", "--set", "phases=[]"], 2, "phases: expected a list of tables, received []"),
         (["--shards", "x", "--out", "run", "--width", "inf"], 2, "model.width: expected a finite number, received inf"),
