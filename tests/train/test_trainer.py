@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+from fr_data.errors import ToolkitError
 from fr_train.checkpoint import Position, read_checkpoint
 from fr_train.config_file import parse_config
 from fr_train.errors import CheckpointError, ConfigError, RunFolderError, TrainingError
@@ -129,6 +131,53 @@ def test_a_folder_with_a_run_is_not_overwritten_unless_asked(finished, tmp_path)
     with pytest.raises(RunFolderError, match="--resume"):
         run.start(config, overwrite=False)
     assert run.last.read_bytes() == before
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def replaced(finished, tmp_path):
+    """A copy of the finished run, for another one to take its place."""
+    return RunFolder(Path(shutil.copytree(finished[0].path, tmp_path / "replaced")))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"shards": "nothing"},
+        {"overlay": "nothing.csv"},
+        {"bins": ["nothing.bin"]},
+        {"model": {"backbone": "mobilfacenet"}},
+        {"model": {"file": "nothing.keras"}},
+        {"start_from": "nothing"},
+        {"start_centers": "nothing.npy", "loss": {"name": "center"}},
+        {"phases": [{}, {"freeze": ["nothing"]}]},
+        {"phases": [{}, {"loss": {"name": "triplet_semi_hard"}}]},
+        {"batch_size": 1000},
+        {"optimizer": {"name": "sgd", "learning_rate": 1e30, "weight_decay": 0.0}},
+    ],
+    ids="-".join,
+)
+def test_a_run_that_fails_before_its_first_checkpoint_costs_the_old_one_nothing(replaced, shards, values):
+    before = contents(replaced.path)
+    with pytest.raises(ToolkitError):
+        train(config_of(**{"shards": shards, **values}), replaced, overwrite=True, quiet=True)
+    after = contents(replaced.path)
+    assert set(after) - set(before) <= {"nonfinite.json"}
+    assert before.items() <= after.items()
+
+
+def test_a_run_replaces_an_old_one_when_it_has_a_checkpoint(replaced, shards):
+    (replaced.path / "notes.txt").write_text("mine")
+    config = config_of(shards, epochs=1)
+    history = train(config, replaced, overwrite=True, quiet=True).history
+    assert len(replaced.read_history()) == len(history) == 1
+    assert replaced.read_config() == config
+    assert read_checkpoint(replaced.checkpoints).position.total_epochs == 1
+    own = {"best.keras", "last.keras", "checkpoints", "config.toml", "curves.png", "history.csv"}
+    assert {path.name for path in replaced.path.iterdir()} == {*own, "notes.txt"}
 
 
 def test_there_must_be_a_run_to_resume(shards, tmp_path):
