@@ -5,7 +5,6 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fr_prep import build as build_module
+from fr_prep import output_folder
 from fr_prep.build import BuildSettings, build_dataset
 from fr_prep.checks.verify import verify_dataset
 from fr_prep.errors import OutputError, PrepError
@@ -195,7 +195,7 @@ def test_a_crash_while_the_staging_folder_is_removed_is_no_conversion_to_go_on_w
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shutil, "rmtree", remove_some)
+        patch.setattr(output_folder, "clear_staging", remove_some)
         with pytest.raises(KeyboardInterrupt):
             build(source, out)
     assert len(list((out / "conversion.incomplete").iterdir())) == 5
