@@ -27,7 +27,7 @@ __all__ = [
 
 STATE_KEY = "state"
 FORMAT_VERSION = 2
-CHECKPOINT_NAME = re.compile(r"(\d{9,})-(\d{6,})\.npz")  # steps and epochs done
+CHECKPOINT_NAME = re.compile(r"([0-9]{9,})-([0-9]{6,})\.npz")  # steps and epochs done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
