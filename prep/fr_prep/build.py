@@ -306,5 +306,6 @@ def _finished_result(folder: OutputFolder | StoreFolder, task: ShardTask) -> Sha
         result = ShardResult.from_json(receipt_path(task.path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    same = result.num_records == task.num_records and shard.stat().st_size == result.num_bytes
+    same = (result.file, result.num_records) == (task.path.name, task.num_records)
+    same = same and shard.stat().st_size == result.num_bytes
     return result if same and sha256_of_file(shard) == result.sha256 else None

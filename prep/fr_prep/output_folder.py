@@ -19,6 +19,7 @@ from fr_data.files import locked_folder, remove_listed
 from fr_prep.errors import OutputError, ShardError
 from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, sync_files, write_error, write_text
 from fr_prep.manifest import KINDS, MANIFEST_FILE, is_set_file, read_manifest
+from fr_prep.record_table import RECORD_TYPE, RECORDS_FILE
 
 __all__ = [
     "PLAN_FILE",
@@ -27,6 +28,7 @@ __all__ = [
     "OutputFolder",
     "clear_staging",
     "require_free",
+    "require_free_names",
     "require_other_files",
     "require_place",
     "require_same",
@@ -221,8 +223,8 @@ class OutputFolder:
         try:
             return {*interrupted, *read_manifest(self.path, kinds=KINDS).file_names()}
         except ShardError as error:
-            damaged = isinstance(error.__cause__, OSError) or _names_this_tool(self.path / MANIFEST_FILE)
-            return {*interrupted, *(present if damaged else ())}
+            is_ours = isinstance(error.__cause__, OSError) or _is_left_of_a_set(self.path)
+            return {*interrupted, *(present if is_ours else ())}
 
     def _old_names(self) -> list[str]:
         """The files of the set that is in the folder, the manifest first: with it goes the set."""
@@ -308,6 +310,23 @@ def require_place(path: Path) -> None:
         )
 
 
+def require_free_names(path: Path, names: Iterable[str], *, overwrite: bool) -> None:
+    """Refuse a folder in which files of these names cannot be written, or are there and are not to be replaced.
+
+    Raises:
+        OutputError: if that is so.
+    """
+    require_place(path)
+    present = [name for name in names if os.path.lexists(path / name)]
+    for name in present:
+        if (path / name).is_symlink() or not (path / name).is_file():
+            raise OutputError(f"{path / name}: expected a file, or nothing; received something else. Move it away.")
+    if present and not overwrite:
+        raise OutputError(
+            f"{path}: holds {', '.join(present)} already. Replace them by --overwrite, or choose another folder."
+        )
+
+
 def require_other_files(path: Path, sources: Iterable[Path]) -> None:
     """Refuse a folder for a set where a file that is read has the name of one that may be replaced.
 
@@ -349,10 +368,16 @@ def _read_json(path: Path, kind: type[Json]) -> Json:
     return content
 
 
-def _names_this_tool(manifest: Path) -> bool:
-    """Whether a manifest that cannot be used is still one that this program wrote, by what it says of itself."""
+def _is_left_of_a_set(folder: Path) -> bool:
+    """Whether files of a set without a sound manifest are this program's: its damaged manifest says so, or its record table."""
+    manifest, table = folder / MANIFEST_FILE, folder / RECORDS_FILE
     try:
-        return b'"name": "fr-toolkit"' in manifest.read_bytes()
+        if os.path.lexists(manifest):
+            return manifest.is_file() and b'"name": "fr-toolkit"' in manifest.read_bytes()
+        if not table.is_file():
+            return False
+        with table.open("rb") as file:
+            return repr(RECORD_TYPE.descr).encode() in file.read(1024)
     except OSError:
         return False
 

@@ -3,8 +3,9 @@ import pickle
 import numpy as np
 import pytest
 
+from fr_data.errors import FileError
 from fr_eval.bins import read_bin
-from fr_prep.errors import OutputError, SourceError
+from fr_prep.errors import SourceError
 from fr_prep.pairs.bin_rewrite import export_bin
 from fr_prep.pairs.pair_bins import bin_bytes, draw_bin, list_bin, read_pair_images
 from fr_prep.pairs.verification_pairs import sample_pairs
@@ -88,9 +89,9 @@ def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_written(people,
 
 def test_a_bin_that_is_there_is_replaced_only_when_asked(people, tmp_path):
     (tmp_path / "x.bin").write_text("mine")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(FileError, match="--overwrite"):
         draw(people, tmp_path / "x.bin")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(FileError, match="--overwrite"):
         list_bin(people, tmp_path / "none", tmp_path / "x.bin")
     assert (tmp_path / "x.bin").read_text() == "mine"
     draw(people, tmp_path / "x.bin", overwrite=True)
@@ -104,7 +105,7 @@ def test_a_dry_run_writes_nothing(people, tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_an_error(people, tmp_path):
-    with pytest.raises(OutputError, match=r"x\.bin: cannot be written"):
+    with pytest.raises(FileError, match=r"x\.bin: its folder does not exist"):
         draw(people, tmp_path / "none" / "x.bin")
 
 

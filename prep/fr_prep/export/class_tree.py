@@ -77,6 +77,8 @@ class ClassTree:
             self.require_free(fingerprint, class_folders=class_folders, overwrite=overwrite, resume=resume)
             if overwrite:
                 self.discard()
+            if not self._has_begun():
+                self._require_clear()
             self._folder.prepare(fingerprint, overwrite=overwrite, resume=resume)
             self.images.mkdir(exist_ok=True)
             self.receipts.mkdir(exist_ok=True)
@@ -103,6 +105,12 @@ class ClassTree:
             )
         elif begun or not self._folder.staging.exists():
             self._folder.can_go_on(fingerprint, overwrite=False, resume=resume)
+
+    def _require_clear(self) -> None:
+        """Refuse to make the tree among files that somebody else put there: they would be moved with its class folders."""
+        for folder in (self.images, self.receipts):
+            if os.path.lexists(folder):
+                raise OutputError(f"{folder}: is in the way, and holds what fr-prep did not write. Move it away.")
 
     def _has_begun(self) -> bool:
         return (self._folder.staging / PLAN_FILE).exists()
