@@ -9,10 +9,11 @@ Two rules hold for every output of the toolkit:
 """
 
 import os
+import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -21,17 +22,23 @@ from fr_data.errors import OutputError, OutputExistsError
 __all__ = [
     "INCOMPLETE_SUFFIX",
     "find_strangers",
+    "locked_folder",
+    "remove_drafts",
     "remove_listed",
     "require_output",
     "require_output_folder",
     "require_outputs",
     "whole_file",
+    "whole_files",
     "whole_folder",
     "write_whole",
 ]
 
 INCOMPLETE_SUFFIX = ".incomplete"
 _NAME_CHARACTERS = 40
+_DRAFT_NAME = re.compile(
+    rf"(?P<name>.+)\.[a-z0-9_]{{8}}{re.escape(INCOMPLETE_SUFFIX)}", re.DOTALL
+)  # as mkdtemp makes it
 
 AnyPath = str | os.PathLike[str]
 
@@ -351,3 +358,114 @@ def _is_held(path: Path, folder: Path) -> bool:
                         seen.add(identity)
                         pending.append(entry.path)
     return False
+
+
+@contextmanager
+def whole_files(folder: AnyPath, names: Sequence[str]) -> Iterator[Path]:
+    """Give a folder in which to write files that belong together; when the block ends well, they take their places in this order.
+
+    What is there stays until all are written and synced. Then old files but the first are removed before the first takes its place,
+    so that no old one ever stands beside a new one.
+
+    Args:
+        folder: where the files are to stand; it must be there.
+        names: the files' names.
+
+    Raises:
+        OutputError: something that is no regular file has one of these names.
+        OSError: a file cannot be written.
+    """
+    folder = Path(folder)
+    places = [folder / name for name in names]
+    _require_files(places)
+    draft = Path(tempfile.mkdtemp(prefix=f"{names[0]}.", suffix=INCOMPLETE_SUFFIX, dir=folder))
+    try:
+        yield draft
+        for name in names:
+            _sync(draft / name)
+        _require_files(places)
+        for place in places[1:]:
+            place.unlink(missing_ok=True)
+        for name in names:
+            (draft / name).replace(folder / name)
+        _sync(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_drafts(folder: AnyPath, is_own: Callable[[str], bool]) -> None:
+    """Remove what `whole_file` and `whole_files` left in a folder where a process was killed; only for who holds the folder's lock.
+
+    Args:
+        folder: the folder.
+        is_own: whether a file's name is one of those that are written there; a draft that holds anything else stays.
+    """
+    for draft in sorted(Path(folder).glob(f"*{INCOMPLETE_SUFFIX}")):
+        match = _DRAFT_NAME.fullmatch(draft.name)
+        if match is None or not is_own(match["name"]) or draft.is_symlink() or not draft.is_dir():
+            continue
+        files = list(draft.iterdir())
+        if all(is_own(file.name) and not file.is_symlink() and file.is_file() for file in files):
+            for file in files:
+                file.unlink()
+            draft.rmdir()
+
+
+@contextmanager
+def locked_folder(path: AnyPath) -> Iterator[Path]:
+    """Lock a folder for one writer; it is made where it is missing, and removed at the end where it stayed empty.
+
+    Processes that are forked meanwhile hold the lock as well. Some network file systems lock no folder; there it keeps nobody out.
+
+    Raises:
+        OutputError: another process holds the lock, the folder cannot be made, or something else is there.
+    """
+    path = Path(path)
+    missing = [place for place in (path, *path.parents) if not os.path.isdir(place)]  # noqa: PTH112  which raises nothing
+    try:
+        descriptor = _lock(path)
+        while not _is_in_place(path, descriptor):  # another writer removed its empty folder before the lock was there
+            os.close(descriptor)
+            descriptor = _lock(path)
+    except FileExistsError as error:
+        raise OutputError(f"{path}: expected a folder, or nothing; received a file. Choose another folder.") from error
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from error
+    try:
+        yield path
+    finally:
+        with suppress(OSError):  # a folder goes only if it is empty
+            for folder in missing:
+                folder.rmdir()
+        os.close(descriptor)
+
+
+def _lock(path: Path) -> int:
+    import fcntl  # noqa: PLC0415  which Windows lacks, where all else here works
+
+    path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise OutputError(
+            f"{path}: another process is writing there. Wait until it has ended, or choose another folder."
+        ) from error
+    except OSError:
+        pass  # of a network file system that locks no folders
+    return descriptor
+
+
+def _is_in_place(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _require_files(paths: Iterable[Path]) -> None:
+    for path in paths:
+        mode = _mode(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            raise OutputError(f"{path}: expected a file, or nothing; received a {_kind_of(mode)}. Choose another path.")

@@ -1,6 +1,6 @@
 """A folder of an object store, or of whatever else `fsspec` reaches by a URL: `s3://bucket/folder`, `gs://…`, `memory://…`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
@@ -81,11 +81,17 @@ class Store:
                 if files.exists(f"{root}/{name}"):
                     files.rm_file(f"{root}/{name}")
 
+    def take(self, other: "Store", names: Sequence[str]) -> None:
+        """Move files of another folder of the same store here; all are copied before the first is removed there."""
+        with self._opened(OutputError) as (files, root), other._opened(OutputError) as (_, start):
+            files.copy([f"{start}/{name}" for name in names], [f"{root}/{name}" for name in names])
+        other.remove(names)
+
     def remove_folder(self, folder: str) -> None:
-        """Removes an empty folder inside, where the store knows folders."""
+        """Removes a folder inside if it is empty, where the store knows folders."""
         with self._opened(OutputError) as (files, root):
             files.invalidate_cache()
-            if files.isdir(f"{root}/{folder}"):
+            if files.isdir(f"{root}/{folder}") and not files.ls(f"{root}/{folder}", detail=False):
                 files.rmdir(f"{root}/{folder}")
 
     def _make_folder(self, files: "fsspec.AbstractFileSystem", path: str) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fr_data.files import INCOMPLETE_SUFFIX
 from fr_prep.errors import OutputError
 
 __all__ = ["INCOMPLETE_SUFFIX", "is_folder", "sync", "sync_files", "write_bytes", "write_error", "write_text"]
-
-INCOMPLETE_SUFFIX = ".incomplete"
 
 
 def write_text(path: Path, text: str) -> None:

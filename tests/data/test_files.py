@@ -8,11 +8,14 @@ import pytest
 from fr_data.errors import OutputError, OutputExistsError
 from fr_data.files import (
     find_strangers,
+    locked_folder,
+    remove_drafts,
     remove_listed,
     require_output,
     require_output_folder,
     require_outputs,
     whole_file,
+    whole_files,
     whole_folder,
     write_whole,
 )
@@ -283,3 +286,78 @@ def test_listed_files_are_removed_and_missing_ones_passed_over(place):
     (place / "a" / "own").touch()
     remove_listed(place, ["a/own", "a/gone", "gone/gone"], list_name="list.json")
     assert listing(place) == ["a", "kept.txt"]
+
+
+def write_group(folder, names, text):
+    with whole_files(folder, names) as draft:
+        for name in names:
+            (draft / name).write_text(text)
+
+
+def test_files_that_belong_together_are_replaced_as_a_group(place):
+    names = ["set.rec", "set.idx"]
+    write_group(place, names, "old")
+
+    def fail():
+        with whole_files(place, names) as draft:
+            (draft / "set.rec").write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert {(place / name).read_text() for name in names} == {"old"}
+    write_group(place, names, "new")
+    assert {(place / name).read_text() for name in names} == {"new"}
+    assert listing(place) == ["kept.txt", "set.idx", "set.rec"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_a_group_replaces_files_only(place, kind):
+    path = place / "set.idx"
+    {"folder": path.mkdir, "link": lambda: path.symlink_to("kept.txt"), "pipe": lambda: os.mkfifo(path)}[kind]()
+    with pytest.raises(OutputError, match=f"set.idx: expected a file, or nothing; received a {kind}"):
+        write_group(place, ["set.rec", "set.idx"], "new")
+    assert listing(place) == ["kept.txt", "set.idx"]
+    assert (place / "kept.txt").read_text() == "kept"
+
+
+def test_drafts_are_removed_by_what_they_hold(place):
+    for name in (
+        "a.abcd1234.incomplete/a",
+        "a.abcd_234.incomplete/b",
+        "a.bcde1234.incomplete/mine",
+        "b.abcd1234.incomplete/a",
+        "c.abcd1234.incomplete/a",
+        "a.incomplete/a",
+        "a.ABCD1234.incomplete/a",
+    ):
+        (place / name).parent.mkdir()
+        (place / name).touch()
+    (place / "a.link1234.incomplete").symlink_to("a.incomplete")
+    remove_drafts(place, {"a", "b"}.__contains__)
+    remaining = ["a.ABCD1234.incomplete", "a.bcde1234.incomplete", "a.incomplete", "a.link1234.incomplete"]
+    assert sorted(path.name for path in place.iterdir()) == [*remaining, "c.abcd1234.incomplete", "kept.txt"]
+
+
+def test_a_folder_is_locked_for_one_writer_of_any_process(place):
+    code = "import sys; from fr_data.files import locked_folder\n"
+    code += "with locked_folder(sys.argv[1]): print('locked', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen([sys.executable, "-c", code, place / "new" / "set"], stdin=-1, stdout=-1)
+    assert holder.stdout.readline() == b"locked\n"
+    with (
+        pytest.raises(OutputError, match="new/set: another process is writing there"),
+        locked_folder(place / "new" / "set"),
+    ):
+        pass
+    holder.communicate(b"")
+    assert listing(place) == ["kept.txt"], "a folder that stayed empty goes, and those above it"
+    with locked_folder(place / "new") as folder:
+        (folder / "file").touch()
+    assert listing(place) == ["kept.txt", "new", "new/file"]
+
+
+def test_what_can_be_no_folder_is_not_locked(place):
+    for path in (place / "kept.txt", place / "kept.txt" / "set", place / ("a" * 300)):
+        with pytest.raises(OutputError, match=r"expected a folder, or nothing|cannot be written"), locked_folder(path):
+            pass
+    assert listing(place) == ["kept.txt"]

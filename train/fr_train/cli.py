@@ -144,7 +144,7 @@ def _config_options(function: Any) -> Any:
 @click.option("--process-index", type=click.IntRange(0), help="With --coordinator: which of them this is.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its config.")
 @click.option("--force", is_flag=True, help="With --resume: go on though config or data set changed.")
-@click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in --out, once the new one has a checkpoint.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 @click.version_option(package_name="fr-toolkit", prog_name="fr-train")
 def main(

@@ -42,10 +42,13 @@ def bin2jpeg(
     """
     import json
 
+    from fr_data.files import require_output
     from fr_prep.export.bin_rewrite import export_bin, rewrite_bin
 
     if [output is not None, in_place, folder is not None].count(True) != 1:
         raise click.UsageError("Expected one of --output FILE, --in-place and --folder FOLDER.")
+    if output is not None:
+        require_output(output, overwrite=overwrite, sources=[source])
     if folder is not None:
         if reencode:
             raise click.UsageError("--folder writes the images byte for byte; --reencode does not go with it.")

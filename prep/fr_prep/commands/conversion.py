@@ -123,7 +123,7 @@ def convert(
     with say_how_to_go_on(out):
         from fr_prep.sources.source_states import file_states, source_fingerprint
         from fr_prep.write.build import build_dataset, plan_dataset
-        from fr_prep.write.output_folder import require_free
+        from fr_prep.write.output_folder import require_free, require_other_files
 
         settings = _settings(quiet=quiet, **options)
         if dry_run:
@@ -132,7 +132,9 @@ def convert(
             conversion = plan_dataset(source, settings)
             depends_on = source_fingerprint(source, conversion.images, file_states(source))
             fingerprint = {**depends_on, **settings.arguments()}
-            require_free(out, fingerprint, overwrite=settings.overwrite, resume=settings.resume)
+            require_other_files(out, source.files())
+            names = conversion.file_names(settings.name)
+            require_free(out, fingerprint, overwrite=settings.overwrite, resume=settings.resume, names=names)
             place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
             estimate = _estimate(conversion, source, place, settings, time.perf_counter() - begun)
             arguments = {**settings.arguments(), **source.arguments()}

@@ -61,9 +61,9 @@ def preview(
     """
     import json
 
+    from fr_data.files import require_output
     from fr_prep.sources.bins.bins import holds_pairs
     from fr_prep.survey.classes import read_classed_images
-    from fr_prep.survey.outputs import require_free
     from fr_prep.survey.preview.class_sheet import ClassSheetSettings, make_class_sheet
     from fr_prep.survey.preview.found_sheet import make_found_sheet
     from fr_prep.survey.preview.pair_sheet import PairSheetSettings, make_pair_sheet
@@ -83,7 +83,7 @@ def preview(
     if (pairs and not (is_bin or found)) or (only and not is_bin):
         raise click.UsageError("--pairs is for a .bin or --found, --only for a .bin.")
     records = record_settings(source, label_position=label_position, on_error=on_error)
-    require_free(out, overwrite=overwrite)
+    require_output(out, overwrite=overwrite, sources=[source, *([found] if found else [])])
     num_left_out = 0
     if is_bin:
         sheet = make_pair_sheet(source, PairSheetSettings(num_pairs=pairs or 40, only=only, seed=seed))

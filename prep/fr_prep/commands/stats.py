@@ -128,8 +128,6 @@ def stats(
             "--no-duplicates goes with --table and --picture alone: the others must read the images."
         )
     files = SurveyFiles(table=table, picture=picture, findings=findings, overlay=overlay)
-    if len({path.absolute() for path in files.paths()}) < len(files.paths()):
-        raise click.UsageError("Expected a file for each output, received one for two.")
     settings = SurveySettings(
         near_duplicates=near_duplicates,
         closeness=Closeness(distance, fine_distance),

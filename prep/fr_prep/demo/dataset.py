@@ -1,6 +1,5 @@
 """The demo set: drawn faces in a true InsightFace layout, and a verification bin of people who are not in it."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,16 +9,18 @@ import numpy as np
 from tqdm import tqdm
 
 from fr_data.bins.bins import write_bin
+from fr_data.files import remove_drafts, whole_files
 from fr_prep.demo.faces import face_jpeg
-from fr_prep.errors import OutputError
-from fr_prep.files import INCOMPLETE_SUFFIX, write_error, write_text
+from fr_prep.files import write_error
 from fr_prep.sources.record_sets.image_records import pack_image_record
 from fr_prep.sources.record_sets.record_index import write_record_index
 from fr_prep.sources.record_sets.recordio import RecordWriter
 from fr_prep.workers.pool import run_tasks
+from fr_prep.write.output_folder import OutputFolder, require_free_names
 
 __all__ = ["DemoSettings", "write_demo_set"]
 
+DEMO_FILES = ("train.rec", "train.idx", "property", "unseen.bin")
 NUM_FOLDS = 10
 UNSEEN_IMAGES = 6  # of each person in the bin
 
@@ -72,22 +73,20 @@ def write_demo_set(
     Raises:
         OutputError: if files are there, or cannot be written.
     """
-    files = [out / name for name in ("train.rec", "train.idx", "property", "unseen.bin")]
-    present = [path.name for path in files if path.exists()]
-    if present and not overwrite:
-        raise OutputError(
-            f"{out}: holds {', '.join(present)} already. Replace them by --overwrite, or choose another folder."
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        people = partial(_draw_people, settings=settings, num_workers=num_workers, quiet=quiet)
-        _write_records(files[0], files[1], people(0, settings.num_identities, settings.images_per_identity), settings)
-        write_text(files[2], f"{settings.num_identities},112,112")
-        unseen = list(people(settings.num_identities, settings.num_unseen, UNSEEN_IMAGES))
-        write_bin(files[3], *_pair_up(unseen, settings))
-    except OSError as error:
-        raise write_error(out, error, then="try again") from error
-    return files
+    require_free_names(out, DEMO_FILES, overwrite=overwrite)
+    people = partial(_draw_people, settings=settings, num_workers=num_workers, quiet=quiet)
+    with OutputFolder(out):
+        remove_drafts(out, DEMO_FILES.__contains__)
+        try:
+            with whole_files(out, DEMO_FILES) as draft:
+                rec, idx, property_file, unseen_bin = (draft / name for name in DEMO_FILES)
+                _write_records(rec, idx, people(0, settings.num_identities, settings.images_per_identity), settings)
+                property_file.write_text(f"{settings.num_identities},112,112", encoding="ascii")
+                unseen = list(people(settings.num_identities, settings.num_unseen, UNSEEN_IMAGES))
+                write_bin(unseen_bin, *_pair_up(unseen, settings))
+        except OSError as error:
+            raise write_error(out, error, then="try again") from error
+    return [out / name for name in DEMO_FILES]
 
 
 def _draw_people(
@@ -113,10 +112,9 @@ def _draw_person(seed: int, person: int, num_images: int) -> list[bytes]:
 def _write_records(rec_path: Path, idx_path: Path, people: Iterator[list[bytes]], settings: DemoSettings) -> None:
     """Writes a set as InsightFace does: header record, images by identity, identity records; keys count up."""
     num_images = settings.num_identities * settings.images_per_identity
-    partial_path = rec_path.with_name(rec_path.name + INCOMPLETE_SUFFIX)
     entries: list[tuple[int, int]] = []
     ranges: list[tuple[int, int]] = []
-    with partial_path.open("wb") as file:
+    with rec_path.open("wb") as file:
         writer = RecordWriter(file)
 
         def append(labels: float | list[float], image: bytes = b"") -> None:
@@ -130,9 +128,6 @@ def _write_records(rec_path: Path, idx_path: Path, people: Iterator[list[bytes]]
                 append(float(person), image)
         for first, past_last in ranges:
             append([float(first), float(past_last)])
-        file.flush()
-        os.fsync(file.fileno())
-    partial_path.replace(rec_path)
     write_record_index(idx_path, entries)
 
 

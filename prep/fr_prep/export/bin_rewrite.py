@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from typing import Any
 from PIL import Image
 
 from fr_data.bins.bins import VerificationBin, decode_image, write_bin
+from fr_data.files import find_strangers, require_output, whole_file, whole_folder
 from fr_prep.errors import OutputError
-from fr_prep.files import INCOMPLETE_SUFFIX, write_error, write_text
+from fr_prep.files import write_error
 from fr_prep.sources.bins.bins import read_verification_bin
+from fr_prep.sources.bins.pairs_file import CSV_HEADER
+from fr_prep.write.output_folder import require_place
 
 __all__ = ["BinRewrite", "export_bin", "rewrite_bin"]
 
@@ -23,6 +27,7 @@ PAIRS_FILE = "pairs.csv"
 BACKUP_SUFFIX = ".backup"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
+OTHER_SUFFIX = ".image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +88,22 @@ def rewrite_bin(
 
     Raises:
         SourceError: if the bin is refused.
-        OutputError: if the output is there, or cannot be written.
+        OutputError: if the output is there, or is no file.
+        OutputError: if it cannot be written.
     """
     bin_ = read_verification_bin(source)
     in_place = output.exists() and output.samefile(source)
     backup = source.with_name(source.name + BACKUP_SUFFIX) if in_place else None
-    if not in_place and output.exists() and not overwrite:
-        raise OutputError(f"{output}: is there already. Replace it by --overwrite, or choose another name.")
-    if backup and backup.exists():
+    target = require_output(output, overwrite=in_place or overwrite)
+    if backup and os.path.lexists(backup):
         raise OutputError(f"{backup}: a backup is there already, perhaps of an earlier rewrite. Move it away first.")
     images, encoded_from = _to_jpeg(bin_, reencode=reencode, quality=quality)
     if not dry_run:
         try:
             if backup:
-                _copy_durably(source, backup)
-            write_bin(output, images, bin_.issame.tolist())
+                with whole_file(backup) as draft:
+                    shutil.copy2(source, draft)
+            write_bin(target, images, bin_.issame.tolist())
         except OSError as error:
             raise write_error(output, error, then="try again") from error
     num_encoded = sum(encoded_from.values())
@@ -122,27 +128,24 @@ def export_bin(source: Path, folder: Path, *, overwrite: bool = False, dry_run: 
     Args:
         source: the bin.
         folder: a new or empty folder.
-        overwrite: write into a folder that holds something.
+        overwrite: replace what an earlier export left there; a folder that holds anything else is refused.
         dry_run: write nothing.
 
     Raises:
         SourceError: if the bin is refused.
-        OutputError: if the folder is taken, or cannot be written.
+        OutputError: if the folder is taken.
+        OutputError: if it cannot be written.
     """
     bin_ = read_verification_bin(source)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
-        raise OutputError(
-            f"{folder}: expected a new or empty folder. Choose another one, or write there by --overwrite."
-        )
+    _require_free(folder, overwrite=overwrite)
     names = [f"{index:06d}{_suffix(image)}" for index, image in enumerate(bin_.images)]
     if not dry_run:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with whole_folder(folder.resolve()) as draft:  # "." has no name beside which a draft could be
+            draft.mkdir()
             for name, image in zip(names, bin_.images, strict=True):
-                (folder / name).write_bytes(image)
-            write_text(folder / PAIRS_FILE, _pairs_csv(bin_, names))  # last: a folder without it is unfinished
-        except OSError as error:
-            raise write_error(folder, error, then="try again") from error
+                (draft / name).write_bytes(image)
+            (draft / PAIRS_FILE).write_text(_pairs_csv(names, bin_.issame.tolist()), encoding="utf-8")
     return BinRewrite(
         source=source,
         source_sha256=bin_.sha256,
@@ -177,21 +180,47 @@ def _encode_jpeg(image: bytes, quality: int) -> bytes:
 
 
 def _suffix(image: bytes) -> str:
-    return next((suffix for start, suffix in SUFFIXES.items() if image.startswith(start)), ".image")
+    return next((suffix for start, suffix in SUFFIXES.items() if image.startswith(start)), OTHER_SUFFIX)
 
 
-def _pairs_csv(bin_: VerificationBin, names: list[str]) -> str:
+def _pairs_csv(names: Sequence[str], same: Sequence[bool]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["pair", "first", "second", "same"])
-    rows = zip(names[0::2], names[1::2], bin_.issame.tolist(), strict=True)
+    writer.writerow(CSV_HEADER)
+    rows = zip(names[0::2], names[1::2], same, strict=True)
     writer.writerows([number, first, second, int(same)] for number, (first, second, same) in enumerate(rows))
     return text.getvalue()
 
 
-def _copy_durably(source: Path, target: Path) -> None:
-    partial = target.with_name(target.name + INCOMPLETE_SUFFIX)
-    shutil.copy2(source, partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(target)
+def _require_free(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds anything but, with `overwrite`, what an export left there."""
+    require_place(folder)
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise OutputError(
+            f"{folder}: expected a new or empty folder. Choose another one, or replace an export there by --overwrite."
+        )
+    strangers = find_strangers(folder, _exported_names(folder))
+    if strangers:
+        raise OutputError(
+            f"{folder / strangers[0]}: is no part of an export of a bin. Move it away, or choose another folder."
+        )
+
+
+def _exported_names(folder: Path) -> list[str]:
+    """The files of the export in a folder; none where its table is not to the letter what an export writes."""
+    if not (folder / PAIRS_FILE).is_file():
+        return []
+    try:
+        text = (folder / PAIRS_FILE).read_text(encoding="utf-8")
+        rows = [line.split(",") for line in text.splitlines()[1:]]
+        names = [name for row in rows for name in row[1:3]]
+        written = text == _pairs_csv(names, [row[3] == "1" for row in rows])
+    except (OSError, ValueError, LookupError):
+        return []
+    numbered = all(
+        name.startswith(f"{index:06d}.") and name[name.index(".") :] in (*SUFFIXES.values(), OTHER_SUFFIX)
+        for index, name in enumerate(names)
+    )
+    return [*names, PAIRS_FILE] if written and numbered else []

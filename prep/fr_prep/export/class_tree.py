@@ -7,7 +7,9 @@ class, not one a file. `images.csv` comes last, so a folder with it is whole; an
 import csv
 import errno
 import os
+import re
 import shutil
+import stat
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +25,14 @@ from fr_prep.errors import OutputError
 from fr_prep.export.image_files import COLUMNS
 from fr_prep.files import INCOMPLETE_SUFFIX, is_folder, sync, write_error
 from fr_prep.sources.class_folders.class_listing import TABLE_FILE
-from fr_prep.write.output_folder import PLAN_FILE, OutputFolder
+from fr_prep.write.output_folder import PLAN_FILE, OutputFolder, clear_staging
 
 __all__ = ["ClassTree"]
 
 REPLACED_FILE = "replaced.csv"  # the table of the older tree, while that is being removed
 MOVED_FILE = "moved"  # is there when every class folder has been moved to its place
 SECONDS_BETWEEN_SYNCS = 0.05
+_KEY = re.compile(r"-?[0-9]+")
 
 
 class ClassTree:
@@ -74,6 +77,8 @@ class ClassTree:
             self.require_free(fingerprint, class_folders=class_folders, overwrite=overwrite, resume=resume)
             if overwrite:
                 self.discard()
+            if not self._has_begun():
+                self._require_clear()
             self._folder.prepare(fingerprint, overwrite=overwrite, resume=resume)
             self.images.mkdir(exist_ok=True)
             self.receipts.mkdir(exist_ok=True)
@@ -90,6 +95,8 @@ class ClassTree:
         """
         begun = self._has_begun()
         if overwrite:
+            for table in self._tables():
+                self._require_own(table)
             self._require_free_places(class_folders, then=", or choose another folder")
         elif self._table.exists() and not begun:
             raise OutputError(
@@ -98,6 +105,12 @@ class ClassTree:
             )
         elif begun or not self._folder.staging.exists():
             self._folder.can_go_on(fingerprint, overwrite=False, resume=resume)
+
+    def _require_clear(self) -> None:
+        """Refuse to make the tree among files that somebody else put there: they would be moved with its class folders."""
+        for folder in (self.images, self.receipts):
+            if os.path.lexists(folder):
+                raise OutputError(f"{folder}: is in the way, and holds what fr-prep did not write. Move it away.")
 
     def _has_begun(self) -> bool:
         return (self._folder.staging / PLAN_FILE).exists()
@@ -172,6 +185,7 @@ class ClassTree:
         try:
             if not self._moved.exists():
                 if self._table.exists():
+                    self._require_own(self._table)
                     new_folders = [folder.name for folder in self.images.iterdir()]
                     self._require_free_places(new_folders, then=", then go on with --resume")
                     self._table.replace(self._replaced)
@@ -196,11 +210,13 @@ class ClassTree:
         staging = self._folder.staging
         if not staging.exists():
             return
+        unfinished = [] if self._table.exists() else self._tables()
+        for table in unfinished:
+            self._require_own(table)
         (staging / PLAN_FILE).unlink(missing_ok=True)  # first: from here on there is nothing to go on with
-        if not self._table.exists():
-            self._remove_listed(self._replaced)
-            self._remove_listed(self._new_table)
-        shutil.rmtree(staging)
+        for table in unfinished:
+            self._remove_listed(table)
+        clear_staging(staging)
 
     def _move_class_folder(self, folder: Path) -> None:
         target = self._folder.path / folder.name
@@ -220,8 +236,8 @@ class ClassTree:
         folders = set()
 
         def listed() -> Iterator[int]:
-            for table in [self._table] if self._table.exists() else [self._replaced, self._new_table]:
-                for folder, name in _listed_files(table) if table.exists() else ():
+            for table in self._tables():
+                for folder, name, _ in self._listed_files(table):
                     folders.add(folder)
                     yield hash((folder, name))
 
@@ -239,14 +255,71 @@ class ClassTree:
             folder, name = next(islice(entries(), int(np.argmax(is_strange)), None))
             raise _taken(out / folder / name, then=then)
 
+    def _tables(self) -> list[Path]:
+        """The tables of what stands in the output folder: that of a whole tree, or those of what an interrupted run left."""
+        tables = [self._table] if os.path.lexists(self._table) else [self._replaced, self._new_table]
+        return [table for table in tables if os.path.lexists(table)]
+
+    def _listed_files(self, table: Path) -> Iterator[tuple[str, str, int]]:
+        """Yield class folder, name and bytes of each image that a table lists and that has been moved to its place.
+
+        Raises:
+            OutputError: the table is none that rec2jpeg writes, or lists a file by a name that it gives none.
+        """
+        waiting = {folder.name for folder in self.images.glob("*")} if table == self._new_table else ()
+        if table.is_symlink() or not table.is_file():
+            raise _not_ours(table, "is no file")
+        with table.open(encoding="utf-8", newline="") as file:
+            try:
+                rows = csv.reader(file, strict=True)
+                if next(rows, None) != list(COLUMNS):
+                    raise _not_ours(table, f"does not begin with {','.join(COLUMNS)}")
+                for path, key, _, _, num_bytes in rows:
+                    folder, _, name = path.partition("/")
+                    if (
+                        name not in (f"{key}.jpg", f"{key}.png")
+                        or not _KEY.fullmatch(key)
+                        or folder in ("", ".", "..")
+                        or "\0" in folder
+                    ):
+                        raise _not_ours(table, f"lists {path!r}")
+                    if folder not in waiting:
+                        yield folder, name, int(num_bytes)
+            except (ValueError, csv.Error) as error:
+                raise _not_ours(table, str(error)) from error
+
+    def _require_own(self, table: Path) -> None:
+        """Refuse a table that lists what rec2jpeg did not write there: anything but a file of that very size in a class folder.
+
+        Raises:
+            OutputError: names the file. Nothing is removed.
+        """
+        known = ""
+        for folder, name, num_bytes in self._listed_files(table):
+            place = self._folder.path / folder
+            if folder != known and place.is_symlink():
+                raise _taken(place, then="")
+            known = folder
+            try:
+                state = os.lstat(place / name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if not stat.S_ISREG(state.st_mode) or state.st_size != num_bytes:
+                raise OutputError(
+                    f"{place / name}: expected the image of {num_bytes:,} bytes that {table.name} lists, received another file. "
+                    "Nothing was removed. Move it away."
+                )
+
     def _remove_listed(self, table: Path) -> None:
-        """Removes the files that a table lists, class folders that are empty then, and the table."""
+        """Remove the files that a table lists, class folders that are empty then, and the table."""
         if not table.exists():
             return
+        self._require_own(table)
         folders = set()
-        for folder, name in _listed_files(table):
+        for folder, name, _ in self._listed_files(table):
             folders.add(folder)
-            (self._folder.path / folder / name).unlink(missing_ok=True)
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.unlink(f"{self._folder.path}/{folder}/{name}")  # noqa: PTH108  there may be millions
         for folder in folders:
             with suppress(OSError):  # holds something else as well, or is gone
                 (self._folder.path / folder).rmdir()
@@ -257,17 +330,8 @@ def _taken(path: Path, *, then: str) -> OutputError:
     return OutputError(f"{path}: is no part of the class folders that {TABLE_FILE} lists. Move it away{then}.")
 
 
-def _listed_files(table: Path) -> Iterator[tuple[str, str]]:
-    """Yields class folder and file name of each image that a table lists."""
-    with table.open(encoding="utf-8", newline="") as file:
-        try:
-            for row in csv.DictReader(file, strict=True):
-                folder, name = row["file"].split("/")
-                if ".." in (folder, name):
-                    raise ValueError("..")
-                yield folder, name
-        except (KeyError, ValueError, AttributeError, csv.Error) as error:
-            raise OutputError(
-                f"{table}: expected a table of images as rec2jpeg writes it ({', '.join(COLUMNS)}), received something else. "
-                "Move it away, or choose another folder."
-            ) from error
+def _not_ours(table: Path, why: str) -> OutputError:
+    return OutputError(
+        f"{table}: expected a table of images as rec2jpeg writes it ({', '.join(COLUMNS)}), received something else: it {why}. "
+        "Nothing was removed. Move it away, or choose another folder."
+    )

@@ -102,11 +102,17 @@ def _sync(folder: Path, descriptor: int) -> None:
 
 
 def _is_finished(task: ImageFilesTask, root: int) -> bool:
-    """Whether the receipt is there, whole, and each file as long as it says."""
+    """Whether the receipt is there, whole and of these images, and each file as long as it says."""
+    stems = (
+        f"{task.folders[label]}/{key}" for label, key in zip(task.labels.tolist(), task.keys.tolist(), strict=True)
+    )
     try:
         with task.receipt.open(encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))
-        return len(rows) == len(task.keys) and all(os.stat(row[0], dir_fd=root).st_size == int(row[-1]) for row in rows)
+        return len(rows) == len(task.keys) and all(
+            file in (f"{stem}.jpg", f"{stem}.png") and os.stat(file, dir_fd=root).st_size == int(num_bytes)
+            for stem, (file, *_, num_bytes) in zip(stems, rows, strict=True)
+        )
     except (OSError, ValueError, csv.Error):
         return False
 

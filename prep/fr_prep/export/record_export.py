@@ -1,9 +1,7 @@
 """From a folder of shards back to `train.rec`, `train.idx` and `property`, as InsightFace lays them out."""
 
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fr_data.files import remove_drafts, whole_files
 from fr_data.system import preallocate
 from fr_prep.errors import OutputError, SourceError
 from fr_prep.export.record_frames import RecordFrames, frame_lengths
-from fr_prep.files import INCOMPLETE_SUFFIX, sync, write_error
+from fr_prep.files import write_error
 from fr_prep.sources.image_set import ImagePlaces
 from fr_prep.sources.record_sets.image_records import IMAGE_HEADER, pack_image_record
 from fr_prep.sources.record_sets.recordio import MAX_RECORD_BYTES, RecordWriter
@@ -24,7 +23,7 @@ from fr_prep.sources.shards.labelled_shards import read_labelled_shards
 from fr_prep.sources.shards.shard_folder import ShardFolderSource
 from fr_prep.sources.source_states import file_states, require_unchanged
 from fr_prep.workers.pool import LocalPool
-from fr_prep.write.output_folder import OutputFolder, require_place
+from fr_prep.write.output_folder import OutputFolder, require_free_names
 
 __all__ = ["RecordExport", "RecordExportSettings", "export_records", "plan_record_export", "require_free_files"]
 
@@ -161,20 +160,18 @@ def export_records(folder: Path, out: Path, *, settings: RecordExportSettings) -
     before = file_states(source)
     with OutputFolder(out), LocalPool(settings.num_workers) as pool:
         require_free_files(out, overwrite=settings.overwrite)
+        remove_drafts(out, RECORD_FILES.__contains__)
         wait_for_digests = source.start_digests(pool)
         export = plan_record_export(folder, settings)
         _require_space(out, export.num_bytes)
-        partials = [out / f"{name}{INCOMPLETE_SUFFIX}" for name in RECORD_FILES]
-        with ExitStack() as stack:
-            for path in partials:
-                stack.callback(path.unlink, missing_ok=True)
-            try:
-                _write_files(export, partials, settings)
+        try:
+            # At every moment the `.rec` that is there is whole, and an `.idx` belongs to it.
+            with whole_files(out, RECORD_FILES) as draft:
+                _write_files(export, [draft / name for name in RECORD_FILES], settings)
                 wait_for_digests()
                 require_unchanged(source, before)
-                _publish(out, partials)
-            except OSError as error:
-                raise write_error(out, error, then="try again") from error
+        except OSError as error:
+            raise write_error(out, error, then="try again") from error
     return export
 
 
@@ -184,12 +181,7 @@ def require_free_files(out: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: if the folder cannot be one, or holds files of a record set that are not to be replaced.
     """
-    require_place(out)
-    present = [name for name in RECORD_FILES if (out / name).exists()]
-    if present and not overwrite:
-        raise OutputError(
-            f"{out}: holds {', '.join(present)} already. Replace them by --overwrite, or choose another folder."
-        )
+    require_free_names(out, RECORD_FILES, overwrite=overwrite)
 
 
 def _require_space(out: Path, num_bytes: int) -> None:
@@ -217,9 +209,6 @@ def _write_files(export: RecordExport, paths: list[Path], settings: RecordExport
                 key += len(offsets)
                 bar.update(num_images)
         property_file.write(f"{export.num_classes},{export.height},{export.width}".encode())
-        for file in (rec, idx, property_file):
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def _write_records(export: RecordExport, file: BinaryIO, *, plain: bool) -> Iterator[tuple[list[int], int]]:
@@ -239,12 +228,3 @@ def _write_records(export: RecordExport, file: BinaryIO, *, plain: bool) -> Iter
         limits = (1 + np.searchsorted(export.labels, np.arange(num_classes + 1))).tolist()
         keys = range(num_images + 1, num_images + 1 + num_classes)
         yield [append_range(*limit, key) for limit, key in zip(pairwise(limits), keys, strict=True)], 0
-
-
-def _publish(out: Path, partials: list[Path]) -> None:
-    """Gives the files their names. At every moment the `.rec` that is there is whole, and an `.idx` belongs to it."""
-    for name in RECORD_FILES[1:]:
-        (out / name).unlink(missing_ok=True)
-    for name, partial in zip(RECORD_FILES, partials, strict=True):
-        partial.replace(out / name)
-    sync(out)

@@ -1,21 +1,20 @@
 """The files that a survey leaves: tables as CSV, and a picture; each is whole or not there."""
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fr_prep.errors import OutputError, SourceError
-from fr_prep.files import INCOMPLETE_SUFFIX, write_bytes, write_error
+from fr_data.files import require_outputs, whole_file, write_whole
+from fr_prep.errors import SourceError
 from fr_prep.survey.classes import CLASS_COLUMNS, ClassedImages, list_classes
 from fr_prep.survey.cleaning import OVERLAY_COLUMNS, Cleaning, list_drops
 from fr_prep.survey.picture import draw_counts
 from fr_prep.survey.report import LIST_COLUMNS, list_findings
 from fr_prep.survey.survey import Survey
 
-__all__ = ["SurveyFiles", "require_free", "write_file"]
+__all__ = ["SurveyFiles"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +47,19 @@ class SurveyFiles:
 
         Raises:
             SourceError: if the set takes no overlay.
-            OutputError: if a file may not be written.
+            OutputError: if a file may not be written, or two are one.
         """
         if self.overlay and not classed.is_shards:
             raise SourceError(
                 f"{classed.images.path}: an overlay is for a folder of shards. Convert the set first: fr-prep rec2tfrecord."
             )
-        read = {source.resolve() for source in sources}
-        for path in self.paths():
-            if path.resolve() in read:
-                raise OutputError(f"{path}: is read as a source. Choose another name.")
-            require_free(path, overwrite=overwrite)
+        options = {
+            "--table": self.table,
+            "--picture": self.picture,
+            "--list": self.findings,
+            "--overlay": self.overlay,
+        }
+        require_outputs(options, overwrite=overwrite, sources=sources)
 
     def write(self, classed: ClassedImages, *, survey: Survey | None, cleaning: Cleaning | None) -> None:
         """Writes the files.
@@ -78,35 +79,11 @@ class SurveyFiles:
             path = classed.images.path.absolute()
             name = path.parent.name if path.suffix == ".rec" else path.name
             title = f"{name}: {classed.num_images:,} images in {classed.num_classes:,} classes"
-            write_file(self.picture, draw_counts(classed.counts, title=title))
+            write_whole(self.picture, draw_counts(classed.counts, title=title))
         if self.findings and survey:
             _write_rows(self.findings, LIST_COLUMNS, list_findings(survey))
         if self.overlay and cleaning:
             _write_rows(self.overlay, OVERLAY_COLUMNS, list_drops(classed, cleaning))
-
-
-def require_free(path: Path, *, overwrite: bool) -> None:
-    """Makes sure, before long work, that a file may be written.
-
-    Raises:
-        OutputError: if it is there already, or its folder is not.
-    """
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: is there already. Replace it by --overwrite, or choose another name.")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: there is no folder {path.parent}. Make it first, or choose another one.")
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file that is whole or not there.
-
-    Raises:
-        OutputError: if it cannot be written.
-    """
-    try:
-        write_bytes(path, content)
-    except OSError as error:
-        raise write_error(path, error, then="try again") from error
 
 
 def _write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -115,14 +92,7 @@ def _write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]
     Raises:
         OutputError: if it cannot be written.
     """
-    partial = path.with_name(path.name + INCOMPLETE_SUFFIX)
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise write_error(path, error, then="try again") from error
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

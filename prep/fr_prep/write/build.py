@@ -23,7 +23,7 @@ from fr_prep.sources.image_set import ImageSet, ImageSource
 from fr_prep.sources.source_states import file_states, require_unchanged, source_fingerprint
 from fr_prep.workers.pool import WorkerPool, open_pool
 from fr_prep.write import manifest as manifests
-from fr_prep.write.output_folder import OutputFolder
+from fr_prep.write.output_folder import OutputFolder, require_other_files
 from fr_prep.write.pair_bins import bin_bytes, draw_validation_pairs, pair_warnings, read_validation_images
 from fr_prep.write.record_table import RecordTableWriter
 from fr_prep.write.shard_task import ShardTask
@@ -92,6 +92,16 @@ class Conversion:
         """Pairs of the verification bin, one that is made or one that goes along with the images."""
         return len(self.pairs.same) if self.pairs else (self.images.verification_bin or {"num_pairs": 0})["num_pairs"]
 
+    def file_names(self, name: str) -> list[str]:
+        """The files of the data set, under its name."""
+        shards = [
+            manifests.shard_name(name, split, index, len(shards))
+            for split, shards in self.plan.splits.items()
+            for index in range(len(shards))
+        ]
+        bins = [manifests.verification_bin_name(name)] if self.num_pairs else []
+        return [*shards, *bins, *manifests.FACES_TABLES]
+
     def shard_task(self, path: Path, rows: NDArray[np.int64]) -> ShardTask:
         """Gives what writing these rows of the source into a shard needs."""
         return ShardTask(
@@ -149,10 +159,12 @@ def build_dataset(source: ImageSource, out: Path | Store, *, settings: BuildSett
         wait_for_digests = source.start_digests(pool)  # while this process reads the index
         conversion = plan_dataset(source, settings)
         fingerprint = {**source_fingerprint(source, conversion.images, before), **settings.arguments()}
+        names = conversion.file_names(settings.name)
         if isinstance(folder, OutputFolder):
             _require_space(folder.path, conversion.num_bytes - folder.staged_bytes())
-        folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume)
-        write = _shard_writer(out, pool)
+            require_other_files(folder.path, source.files())
+        folder.prepare(fingerprint, overwrite=settings.overwrite, resume=settings.resume, names=names)
+        write = _shard_writer(folder, pool)
         results, record_table = _write_shards(conversion, folder, pool, write, settings)
         verification_bin = _write_verification_bin(conversion, folder.staging, settings.name)
         try:
@@ -187,9 +199,9 @@ def _require_space(folder: Path, num_bytes: int) -> None:
         )
 
 
-def _shard_writer(out: Path | Store, pool: WorkerPool) -> Callable[[ShardTask], ShardResult]:
-    if isinstance(out, Store):
-        return partial(write_shard_to_store, store=out)
+def _shard_writer(folder: OutputFolder | StoreFolder, pool: WorkerPool) -> Callable[[ShardTask], ShardResult]:
+    if isinstance(folder, StoreFolder):
+        return partial(write_shard_to_store, store=folder.made)
     return partial(write_shard, own_name=pool.num_processes == 0)
 
 
@@ -294,5 +306,6 @@ def _finished_result(folder: OutputFolder | StoreFolder, task: ShardTask) -> Sha
         result = ShardResult.from_json(receipt_path(task.path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    same = result.num_records == task.num_records and shard.stat().st_size == result.num_bytes
+    same = (result.file, result.num_records) == (task.path.name, task.num_records)
+    same = same and shard.stat().st_size == result.num_bytes
     return result if same and sha256_of_file(shard) == result.sha256 else None

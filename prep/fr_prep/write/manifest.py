@@ -7,6 +7,7 @@ import csv
 import fnmatch
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,13 +30,16 @@ from fr_prep.write.tfds_files import DATASET_INFO_FILE, FEATURES_FILE, LABEL_NAM
 __all__ = [
     "CLASS_INDEX_FILE",
     "FACES",
+    "FACES_TABLES",
     "FORMAT_VERSION",
     "KINDS",
     "MANIFEST_FILE",
+    "PAIRS_TABLES",
     "VERIFICATION_PAIRS",
     "Manifest",
     "class_index_csv",
     "image_summary",
+    "is_set_file",
     "manifest_digest",
     "manifest_text",
     "read_manifest",
@@ -50,6 +54,11 @@ MANIFEST_FILE = "manifest.json"
 CLASS_INDEX_FILE = "classes.csv"
 _NO_DIGEST = "0" * 64
 OTHER_TABLES = (LABEL_NAMES_FILE, DATASET_INFO_FILE, FEATURES_FILE)
+FACES_TABLES = (CLASS_INDEX_FILE, RECORDS_FILE, *OTHER_TABLES, MANIFEST_FILE)
+PAIRS_TABLES = (DATASET_INFO_FILE, FEATURES_FILE, MANIFEST_FILE)
+_STEMS = re.compile(
+    r"[A-Za-z][A-Za-z0-9_]*-((train|validation|test)\.tfrecord-\d{5}-of-\d{5}|validation\.bin)", re.ASCII
+)
 FEATURES = {
     "image": "bytes, an encoded image",
     "label": "int64, the dense class 0..num_classes-1",
@@ -187,6 +196,11 @@ def shard_name(name: str, split: str, index: int, num_shards: int) -> str:
 def verification_bin_name(name: str) -> str:
     """Gives the file name of the verification bin of a data set's validation split."""
     return f"{name}-validation.bin"
+
+
+def is_set_file(name: object) -> bool:
+    """Whether this is a name that a conversion gives a file of a data set; nothing else is ever removed as one."""
+    return isinstance(name, str) and (name in FACES_TABLES or _STEMS.fullmatch(name) is not None)
 
 
 def class_index_csv(

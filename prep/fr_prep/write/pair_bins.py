@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fr_data.bins.bins import BinError, decode_image, write_bin
+from fr_data.files import require_output
 from fr_data.images.pictures import encode_file, is_jpeg_or_png
 from fr_prep.digests import sha256_of_file
-from fr_prep.errors import OutputError, SourceError
+from fr_prep.errors import SourceError
 from fr_prep.files import write_error
 from fr_prep.plan.plan import Plan
 from fr_prep.plan.verification_pairs import PairSample, sample_pairs
@@ -85,9 +86,10 @@ def draw_bin(
 
     Raises:
         SourceError: if the source cannot be used, or has too few images for the pairs.
-        OutputError: if the output is there, or cannot be written.
+        OutputError: if the output is there, is something that is read, or is no file.
+        OutputError: if it cannot be written.
     """
-    _require_free(output, overwrite=overwrite)
+    target = require_output(output, overwrite=overwrite, sources=[source.path])
     images = source.read()
     try:
         sample = sample_pairs(images.labels, num_pairs=num_pairs, num_folds=num_folds, seed=seed)
@@ -99,7 +101,7 @@ def draw_bin(
         source=source.path,
         pairs=f"drawn, seed {seed}",
         output=output,
-        sha256=None if dry_run else _write(output, entries, sample.same.tolist()),
+        sha256=None if dry_run else _write(target, entries, sample.same.tolist()),
         num_pairs=num_pairs,
         num_same=num_pairs // 2,
         num_images=len(np.union1d(sample.first, sample.second)),
@@ -122,9 +124,10 @@ def list_bin(
 
     Raises:
         SourceError: if the list is none, or names a file that is no image.
-        OutputError: if the output is there, or cannot be written.
+        OutputError: if the output is there, is something that is read, or is no file.
+        OutputError: if it cannot be written.
     """
-    _require_free(output, overwrite=overwrite)
+    target = require_output(output, overwrite=overwrite, sources=[folder, pairs_file])
     pairs = read_pairs_file(pairs_file, folder)
     read = cache(_read_file)
     entries = [read(file) for file in pairs.files]
@@ -132,7 +135,7 @@ def list_bin(
         source=folder,
         pairs=f"{pairs_file.name} ({pairs.kind})",
         output=output,
-        sha256=None if dry_run else _write(output, entries, list(pairs.same)),
+        sha256=None if dry_run else _write(target, entries, list(pairs.same)),
         num_pairs=len(pairs.same),
         num_same=sum(pairs.same),
         num_images=len(set(pairs.files)),
@@ -223,13 +226,6 @@ def _require_decodable(image: bytes, where: str, advice: str) -> None:
         decode_image(image)
     except BinError as error:
         raise SourceError(f"{where}: is no image that evaluation can decode: {error}. {advice}") from error
-
-
-def _require_free(output: Path, *, overwrite: bool) -> None:
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output}: is there already. Replace it by --overwrite, or choose another name.")
-    if not output.absolute().parent.is_dir():
-        raise OutputError(f"{output}: cannot be written, since its folder is not there. Make it first.")
 
 
 def _write(output: Path, entries: list[bytes], same: list[bool]) -> str:

@@ -29,7 +29,7 @@ from fr_prep.version import tool_version
 from fr_prep.workers.pool import run_tasks
 from fr_prep.write import manifest as manifests
 from fr_prep.write.build import BuildSettings
-from fr_prep.write.output_folder import OutputFolder, require_free
+from fr_prep.write.output_folder import OutputFolder, require_free, require_other_files
 from fr_prep.write.shard_task import ShardTask
 from fr_prep.write.shard_writer import ShardResult, write_shard
 from fr_prep.write.tfds_files import DATASET_INFO_FILE, FEATURES_FILE, dataset_info, features_json
@@ -63,6 +63,12 @@ class BinPlan:
     images: list[bytes]
     num_encoded: int
     shards: list[NDArray[np.int64]]
+
+    def file_names(self, name: str) -> list[str]:
+        """The files of the set, under its name."""
+        num_shards = len(self.shards)
+        shards = [manifests.shard_name(name, SPLIT, index, num_shards) for index in range(num_shards)]
+        return [*shards, *manifests.PAIRS_TABLES]
 
 
 def name_of_bin(path: Path) -> str:
@@ -106,8 +112,10 @@ def convert_bin(source: Path, out: Path, *, settings: BuildSettings) -> manifest
     """
     plan = plan_bin(source, settings)
     arguments = _arguments(plan, settings)
+    require_other_files(out, [source])
     with OutputFolder(out) as folder:
-        folder.prepare(_fingerprint(plan, arguments), overwrite=settings.overwrite, resume=settings.resume)
+        names = plan.file_names(settings.name)
+        folder.prepare(_fingerprint(plan, arguments), overwrite=settings.overwrite, resume=settings.resume, names=names)
         try:
             tasks = list(_shard_tasks(plan, folder.staging, settings.name))
             writing = [partial(write_shard, task) for task in tasks]
@@ -126,8 +134,9 @@ def require_free_folder(plan: BinPlan, out: Path, settings: BuildSettings) -> No
     Raises:
         OutputError: if the folder cannot be one, is being written, or holds something that no option covers.
     """
-    fingerprint = _fingerprint(plan, _arguments(plan, settings))
-    require_free(out, fingerprint, overwrite=settings.overwrite, resume=settings.resume)
+    fingerprint, names = _fingerprint(plan, _arguments(plan, settings)), plan.file_names(settings.name)
+    require_other_files(out, [plan.bin.path])
+    require_free(out, fingerprint, overwrite=settings.overwrite, resume=settings.resume, names=names)
 
 
 def _arguments(plan: BinPlan, settings: BuildSettings) -> dict[str, Any]:

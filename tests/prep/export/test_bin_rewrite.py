@@ -1,6 +1,9 @@
 import csv
+import errno
 import io
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +87,66 @@ def test_a_folder_holds_the_images_and_a_table_of_pairs(mixed, tmp_path):
     assert [(tmp_path / "folder" / name).read_bytes() for name in names] == images
     with pytest.raises(OutputError, match="new or empty folder"):
         export_bin(source, tmp_path / "folder")
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_export_is_replaced_as_a_whole(mixed, drawn_image, tmp_path):
+    source, images = mixed
+    write_bin(tmp_path / "larger.bin", [drawn_image(number) for number in range(8)], [True, False] * 2)
+    export_bin(tmp_path / "larger.bin", tmp_path / "folder")
+    export_bin(source, tmp_path / "folder", overwrite=True)
+    assert names_in(tmp_path / "folder") == ["000000.png", "000001.jpg", "000002.png", "000003.jpg", "pairs.csv"]
+    assert [(tmp_path / "folder" / name).read_bytes() for name in names_in(tmp_path / "folder")[:4]] == images
+    assert names_in(tmp_path) == ["folder", "larger.bin", "mixed.bin"]
+
+
+def test_an_export_that_fails_leaves_the_old_one(mixed, tmp_path, monkeypatch, digest_files):
+    source, images = mixed
+    write_bin(tmp_path / "other.bin", images[::-1], [True, False])
+    export_bin(tmp_path / "other.bin", tmp_path / "folder")
+    before, written = digest_files(tmp_path), Path.write_bytes
+
+    def fail(path, content):
+        if path.name == "000002.png":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OutputError, match="folder: cannot be written: No space left"):
+        export_bin(source, tmp_path / "folder", overwrite=True)
+    assert digest_files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("notes.txt", "mine"),
+        ("000004.jpg", "mine"),
+        ("sub/000004.jpg", "mine"),
+        ("important.txt", lambda text: text.replace("000001.jpg", "important.txt")),
+        ("000001.jpg", lambda text: text.replace("same", "truth")),
+        ("000001.jpg", lambda text: text.replace("1,000002.png", "2,000002.png")),
+        ("000001.jpg", lambda text: text.replace("000001.jpg", "../mixed.bin")),
+        ("000001.jpg", lambda text: ""),
+    ],
+)
+def test_what_an_export_did_not_write_is_not_replaced(mixed, tmp_path, digest_files, file, change):
+    folder = tmp_path / "folder"
+    export_bin(mixed[0], folder)
+    if callable(change):
+        (folder / "pairs.csv").write_text(change((folder / "pairs.csv").read_text()))
+        if not (folder / file).exists():
+            (folder / file).write_text("mine")
+    else:
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(change)
+    before = digest_files(tmp_path)
+    with pytest.raises(OutputError, match=r"is no part of an export of a bin\. Move it away"):
+        export_bin(mixed[0], folder, overwrite=True)
+    assert digest_files(tmp_path) == before
 
 
 def test_a_bin_that_is_refused_writes_nothing(tmp_path):

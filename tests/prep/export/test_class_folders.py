@@ -367,6 +367,94 @@ def test_a_table_that_is_not_ours_removes_nothing(made, out, tmp_path, text):
     assert (out / "images.csv").read_text() == text
 
 
+FORGED = {
+    "a file beside the folders": lambda row: ["./important.txt", *row[1:]],
+    "a file above": lambda row: ["../1.jpg", *row[1:]],
+    "a file of another name": lambda row: ["0/important.jpg", *row[1:]],
+    "a file of another kind": lambda row: [f"0/{row[1]}.txt", *row[1:]],
+    "a name in two folders": lambda row: [f"0/0/{row[1]}.jpg", *row[1:]],
+    "another size": lambda row: [*row[:-1], str(int(row[-1]) + 1)],
+    "no size": lambda row: [*row[:-1], "x"],
+    "too few columns": lambda row: row[:-1],
+    "a byte that no name holds": lambda row: ["0\0/1.jpg", *row[1:]],
+    "a link to a file": "link to a file",
+    "a link to a folder": "link to a folder",
+    "a file that was changed": "changed",
+    "a folder of a file's name": "folder",
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+@pytest.mark.parametrize("when", ["overwrite", "dry run", "resume", "anew"])
+def test_a_forged_table_removes_nothing_that_rec2jpeg_did_not_write(
+    make_set, made, out, tmp_path, forged, when, run_prep
+):
+    older = make_set(tmp_path / "older", num_classes=5).folder
+    export(older, out)
+    table = out / "images.csv"
+    if when in ("resume", "anew"):
+        with pytest.MonkeyPatch.context() as patch:  # which stops it when the older tree is about to go
+            patch.setattr(class_tree.ClassTree, "_remove_listed", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                export(made.folder, out, overwrite=True)
+        table = out / STAGING / "replaced.csv"
+    place = out / "0" / "1.jpg"
+    (out / "important.txt").write_bytes(place.read_bytes())
+    (tmp_path / "1.jpg").write_bytes(place.read_bytes())
+    change = FORGED[forged]
+    if callable(change):
+        head, first, *rest = csv.reader(table.read_text().splitlines())
+        with table.open("w", newline="") as file:
+            csv.writer(file).writerows([head, *rest, change(first)])
+    elif change == "link to a file":
+        place.unlink()
+        place.symlink_to(tmp_path / "1.jpg")
+    elif change == "link to a folder":
+        (out / "0").rename(tmp_path / "elsewhere")
+        (out / "0").symlink_to(tmp_path / "elsewhere")
+    elif change == "changed":
+        place.write_bytes(b"mine")
+    else:
+        place.unlink()
+        place.mkdir()
+    before = entries(tmp_path)
+    if when == "dry run":
+        assert run_prep("rec2jpeg", made.folder, out, "--overwrite", "--dry-run").returncode == 1
+    else:
+        with pytest.raises(OutputError, match="Move it away"):
+            export(made.folder, out, overwrite=when != "resume", resume=when == "resume")
+    assert entries(tmp_path) == before
+
+
+def entries(folder):
+    """All that is in a folder: bytes of files, where links lead, and folders."""
+    return {
+        path.relative_to(folder).as_posix(): path.readlink()
+        if path.is_symlink()
+        else path.is_file() and path.read_bytes()
+        for path in folder.rglob("*")
+    }
+
+
+def test_what_somebody_put_into_the_staging_folder_stays(made, out, tmp_path):
+    strangers = ("thesis.txt", "images/thesis.txt", "images/0/portrait.jpg", "receipts/mine.csv", "0/1.jpg")
+    for name in strangers:
+        (out / STAGING / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / STAGING / name).write_text("mine")
+    (out / STAGING / "images" / "link").symlink_to(tmp_path)
+    before = entries(tmp_path)
+    for settings in ({"overwrite": True}, {"resume": True}):
+        with pytest.raises(
+            OutputError, match=r"images: is in the way, and holds what fr-prep did not write\. Move it away"
+        ):
+            export(made.folder, out, **settings)
+        assert entries(tmp_path) == before
+    (out / STAGING / "images").rename(tmp_path / "images")
+    (out / STAGING / "receipts").rename(tmp_path / "receipts")
+    export(made.folder, out, overwrite=True)
+    assert sorted(path.name for path in (out / STAGING).iterdir()) == ["0", "thesis.txt"]
+
+
 # Killed, and gone on with.
 
 

@@ -250,7 +250,7 @@ def test_a_dry_run_writes_nothing(folder):
         (["nothing", "out.png"], "nothing"),
         (["nothing.bin", "out.png"], "nothing.bin"),
         (["set", "there.png"], "--overwrite"),
-        (["set", "no/out.png"], "no folder no"),
+        (["set", "no/out.png"], "its folder does not exist"),
         (["set", "out.png", "--class", "3"], "expected a class from 0 to 2, or the name of one, received '3'"),
         (["set", "out.png", "--class", "Ann"], "received 'Ann'"),
         (["set", "out.png", "--class=-1"], "received '-1'"),

@@ -93,10 +93,11 @@ def test_a_dry_run_writes_nothing(made):
         (["set", "--bins", "nothing.bin"], "nothing.bin"),
         (["set", "--bins", "set/train.idx"], "refused as a verification bin"),
         (["set", "--table", "there.csv"], "--overwrite"),
-        (["set", "--table", "no/t.csv"], "no folder no"),
-        (["set", "--table", "set/train.idx", "--overwrite"], "is read as a source"),
-        (["shards", "--list", "shards/classes.csv", "--overwrite"], "is read as a source"),
-        (["set", "--bins", "x.bin", "--list", "x.bin", "--overwrite"], "is read as a source"),
+        (["set", "--table", "no/t.csv"], "its folder does not exist"),
+        (["set", "--table", "set/train.idx", "--overwrite"], "is read by this command"),
+        (["set", "--table", "a.csv", "--list", "./a.csv"], "is named by --table and by --list"),
+        (["shards", "--list", "shards/classes.csv", "--overwrite"], "is read by this command"),
+        (["set", "--bins", "x.bin", "--list", "x.bin", "--overwrite"], "is read by this command"),
     ],
 )
 def test_a_failure_is_one_line_and_leaves_everything_as_it_was(arguments, message, digest_files, made):
@@ -114,7 +115,6 @@ def test_a_failure_is_one_line_and_leaves_everything_as_it_was(arguments, messag
     [
         ["--no-duplicates", "--near-duplicates"],
         ["--no-duplicates", "--list", "l.csv"],
-        ["--table", "a.csv", "--list", "./a.csv"],
         ["--distance", "17"],
         ["--fine-distance", "257"],
         ["--overlap", "some"],

@@ -5,7 +5,6 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from fr_prep.plan.plan import PlanSettings
 from fr_prep.sources.record_sets.record_set import RecordSetSource
 from fr_prep.verify.verify import verify_dataset
 from fr_prep.write import build as build_module
+from fr_prep.write import output_folder
 from fr_prep.write.build import BuildSettings, build_dataset
 from fr_prep.write.output_folder import OutputFolder
 
@@ -196,7 +196,7 @@ def test_a_crash_while_the_staging_folder_is_removed_is_no_conversion_to_go_on_w
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shutil, "rmtree", remove_some)
+        patch.setattr(output_folder, "clear_staging", remove_some)
         with pytest.raises(KeyboardInterrupt):
             build(source, out)
     assert len(list((out / "conversion.incomplete").iterdir())) == 5
@@ -222,6 +222,138 @@ def test_a_receipt_that_cannot_be_read_has_its_shard_written_again(source, out, 
     crash_in_publication(source, out, 0)
     for receipt in (out / "conversion.incomplete").glob("*-of-00004.json"):
         receipt.write_text(text)
+    build(source, out, resume=True)
+    assert digest_files(out) == digest_files(tmp_path / "whole")
+
+
+FORGED_NAMES = [
+    "../victim.txt",
+    "thesis.txt",
+    "/etc/passwd",
+    "sub/thesis.txt",
+    "train.rec",
+    "",
+    "..",
+    7,
+    None,
+    ["classes.csv"],
+]
+
+
+@pytest.mark.parametrize("name", FORGED_NAMES)
+@pytest.mark.parametrize("file", ["replaced.json", "publishing.json"])
+@pytest.mark.parametrize("option", ["resume", "overwrite"])
+def test_a_forged_list_removes_nothing(source, out, tmp_path, digest_files, file, name, option):
+    if file == "replaced.json":
+        build(source, out, num_shards=6, seed=9)
+    crash_in_publication(source, out, 0, overwrite=True)
+    staging = out / "conversion.incomplete"
+    if file == "replaced.json":
+        (staging / "publishing.json").rename(staging / file)  # as if killed while the old set is removed
+    names = json.loads((staging / file).read_text())
+    (staging / file).write_text(json.dumps([*names, name]))
+    (out / "sub").mkdir()
+    for mine in ("thesis.txt", "../victim.txt", "sub/thesis.txt", "train.rec"):
+        (out / mine).write_text("mine")
+    before = digest_files(tmp_path)
+    with pytest.raises(OutputError, match=r"Nothing was removed\. Move"):
+        build(source, out, **{option: True})
+    assert digest_files(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_a_list_removes_files_only(source, out, tmp_path, kind):
+    build(source, out, num_shards=6, seed=9)
+    crash_in_publication(source, out, 0, overwrite=True)
+    staging, place = out / "conversion.incomplete", out / "faces-train.tfrecord-00005-of-00006"
+    (staging / "publishing.json").unlink()
+    (tmp_path / "mine").write_text("mine")
+    {"link": lambda: place.symlink_to(tmp_path / "mine"), "folder": place.mkdir, "pipe": lambda: os.mkfifo(place)}[
+        kind
+    ]()
+    with pytest.raises(OutputError, match=f"is a {kind}; expected files of its own"):
+        build(source, out, resume=True)
+    assert place.exists()
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_somebody_put_into_the_staging_folder_stays(source, out, tmp_path, digest_files, resume):
+    strangers = ("thesis.txt", "notes.incomplete", "faces.tfrecord", "sub/manifest.json", "sub/0.jpg")
+    if resume:
+        crash_in_publication(source, out, 3)
+    for name in strangers:
+        path = out / "conversion.incomplete" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    build(source, out, resume=resume, overwrite=not resume)
+    assert sorted(digest_files(out / "conversion.incomplete")) == sorted(strangers)
+    verify_dataset(out, quiet=True)
+    with pytest.raises(OutputError, match="a finished data set is there"):
+        build(source, out)
+    build(source, out, overwrite=True, seed=2)
+    assert sorted(digest_files(out / "conversion.incomplete")) == sorted(strangers)
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_staging_folder_that_is_none_is_refused(source, out, tmp_path, digest_files, kind):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "plan.json").write_text("{}")
+    out.mkdir()
+    place = out / "conversion.incomplete"
+    place.symlink_to(tmp_path / "mine") if kind == "link" else place.write_text("mine")
+    before = digest_files(tmp_path)
+    for options in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(OutputError, match="expected a folder that fr-prep made, or nothing"):
+            build(source, out, **options)
+    assert digest_files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "beside_a_set"),
+    [
+        ("classes.csv", False),
+        ("manifest.json", False),
+        ("faces-train.tfrecord-00001-of-00004", False),
+        ("faces-train.tfrecord-00001-of-00004", True),
+    ],
+)
+def test_a_file_that_no_conversion_wrote_is_not_replaced(source, out, digest_files, name, beside_a_set):
+    if beside_a_set:
+        build(source, out, num_shards=6)
+    out.mkdir(exist_ok=True)
+    (out / name).write_text("mine")
+    before = digest_files(out)
+    with pytest.raises(
+        OutputError, match=f"{name}: is no file of the data set that is to be replaced. Move it away, or"
+    ):
+        build(source, out, overwrite=True)
+    assert digest_files(out) == before
+
+
+def test_a_file_that_comes_into_the_folder_meanwhile_is_not_replaced(source, out, monkeypatch):
+    tables = build_module.write_tables
+
+    def write_and_put(*arguments, **options):
+        (out / "classes.csv").write_text("mine")
+        return tables(*arguments, **options)
+
+    monkeypatch.setattr(build_module, "write_tables", write_and_put)
+    with pytest.raises(OutputError, match=r"classes\.csv: is no file .* Move it away, then go on with --resume"):
+        build(source, out)
+    assert (out / "classes.csv").read_text() == "mine"
+    monkeypatch.undo()
+    (out / "classes.csv").unlink()
+    build(source, out, resume=True)
+    verify_dataset(out, quiet=True)
+
+
+def test_a_receipt_of_another_shard_has_its_shard_written_again(source, out, digest_files, tmp_path):
+    build(source, tmp_path / "whole")
+    crash_in_publication(source, out, 0)
+    receipts = sorted((out / "conversion.incomplete").glob("*-of-00004.json"))
+    receipts[0].write_text(receipts[1].read_text())
+    receipts[2].write_text(receipts[2].read_text().replace('"file": "', '"file": "../'))
     build(source, out, resume=True)
     assert digest_files(out) == digest_files(tmp_path / "whole")
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from fr_data.bins.bins import read_bin
+from fr_data.errors import OutputError
 from fr_data.images.pictures import load_picture, save_png
-from fr_prep.errors import OutputError, SourceError
+from fr_prep.errors import SourceError
 from fr_prep.export.bin_rewrite import export_bin
 from fr_prep.plan.verification_pairs import sample_pairs
 from fr_prep.sources.class_folders.class_folder_source import ClassFolderSource
@@ -104,7 +105,7 @@ def test_a_dry_run_writes_nothing(people, tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_an_error(people, tmp_path):
-    with pytest.raises(OutputError, match=r"x\.bin: cannot be written"):
+    with pytest.raises(OutputError, match=r"x\.bin: its folder does not exist"):
         draw(people, tmp_path / "none" / "x.bin")
 
 

@@ -1,5 +1,8 @@
+import json
+import shutil
 import subprocess
 import sys
+from itertools import count
 
 import pytest
 
@@ -89,17 +92,95 @@ def test_a_shard_of_another_length_is_written_again(made, store, stored, digest_
 
 
 @pytest.mark.parametrize("how", ["overwrite", "resume", "interrupt again"])
-def test_an_older_set_goes_before_the_new_one_comes(made, store, stored, digest_files, tmp_path, monkeypatch, how):
+def test_an_older_set_stays_until_the_new_one_is_whole(made, store, stored, digest_files, tmp_path, monkeypatch, how):
     build(made, store, num_shards=6)
     (stored / "note.txt").write_text("not ours")
-    if how != "overwrite":
-        interrupt(made, store, monkeypatch, overwrite=True)
-        assert not (stored / "manifest.json").exists()
-    if how == "interrupt again":
-        interrupt(made, store, monkeypatch, overwrite=True, seed=3)
+    before = digest_files(stored)
+    for seed in {"overwrite": [], "resume": [1], "interrupt again": [1, 3]}[how]:
+        interrupt(made, store, monkeypatch, overwrite=True, seed=seed)
+        assert before.items() <= digest_files(stored).items()
+        check_dataset(store, quiet=True)
     build(made, store, resume=how == "resume", overwrite=how != "resume")
     build(made, tmp_path / "here")
     assert digest_files(stored) == {**digest_files(tmp_path / "here"), "note.txt": digest_files(stored)["note.txt"]}
+
+
+class Stop(Exception):
+    """A process that is killed."""
+
+
+def stopped_at(step, function):
+    """Runs a function until its `step`-th change to the store; False if it had fewer."""
+    left = iter(range(step))
+
+    def until(original):
+        def change(self, *arguments):
+            if next(left, None) is None:
+                raise Stop
+            return original(self, *arguments)
+
+        return change
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("put", "remove", "remove_folder", "take", "write"):
+            patch.setattr(Store, name, until(getattr(Store, name)))
+        try:
+            function()
+        except Stop:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("then", ["resume", "overwrite"])
+def test_stopped_at_any_step_a_replacement_is_finished_or_begun_anew(made, store, stored, digest_files, tmp_path, then):
+    build(made, Store(f"file://{tmp_path}/old"), num_shards=4, seed=2)
+    build(made, tmp_path / "here")
+    old, new = digest_files(tmp_path / "old"), digest_files(tmp_path / "here")
+    for step in count():
+        shutil.copytree(tmp_path / "old", stored, dirs_exist_ok=True)
+        if not stopped_at(step, lambda: build(made, store, overwrite=True)):
+            break
+        found = digest_files(stored)
+        if "manifest.json" in found:
+            assert old.items() <= found.items() or new.items() <= found.items()
+        finished = new.items() <= found.items() or "conversion.incomplete/plan.json" not in found
+        build(made, store, resume=then == "resume" and not finished, overwrite=then == "overwrite" or finished)
+        assert digest_files(stored) == new, f"stopped at step {step}"
+        shutil.rmtree(stored)
+    assert step > 20
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"replaced": ["../victim.txt"]},
+        {"replaced": ["note.txt"]},
+        {"names": ["../victim.txt"]},
+        {"names": [7]},
+        {"replaced": "abc"},
+        {"fingerprint": []},
+        {"fingerprint": None},
+    ],
+)
+@pytest.mark.parametrize("option", ["resume", "overwrite"])
+def test_a_forged_plan_removes_nothing(made, store, stored, digest_files, tmp_path, monkeypatch, plan, option):
+    interrupt(made, store, monkeypatch)
+    (stored / "note.txt").write_text("mine")
+    (stored.parent / "victim.txt").write_text("mine")
+    path = stored / "conversion.incomplete" / "plan.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **plan}))
+    before = digest_files(tmp_path)
+    with pytest.raises(OutputError, match=r"plan\.json: is damaged"):
+        build(made, store, **{option: True})
+    assert digest_files(tmp_path) == before
+
+
+def test_a_file_of_somebody_else_is_not_replaced(made, store, stored):
+    stored.mkdir(parents=True)
+    (stored / "classes.csv").write_text("mine")
+    with pytest.raises(OutputError, match=r"classes\.csv: is no file of the data set that is to be replaced"):
+        build(made, store, overwrite=True)
+    assert [path.name for path in stored.iterdir()] == ["classes.csv"]
 
 
 def test_a_folder_that_holds_something_else_is_refused(made, store, stored):

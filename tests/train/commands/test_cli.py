@@ -4,10 +4,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+import keras
 import pytest
 from click.testing import CliRunner
 
+from fr_data.files import locked_folder
 from fr_train.cli import main
+from fr_train.config.config_file import parse_config
+from fr_train.run.run_folder import RunFolder
 
 SCRIPT = str(Path(sys.executable).with_name("fr-train"))
 SMALL = ["--backbone", "plaincnn", "--width", "0.25", "--embedding-size", "8", "--batch-size", "10", "--quiet"]
@@ -69,11 +73,14 @@ def test_a_failure_is_one_line_with_its_code(tmp_path, arguments, code, message)
     assert "Traceback" not in ended.stderr
 
 
-def test_common_choices_are_options_and_hold_for_each_phase(tmp_path):
+def test_common_choices_are_options_and_hold_for_each_phase(shards, tmp_path):
+    network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(8)])
+    network.save(tmp_path / "some.keras")
     (tmp_path / "two.toml").write_text("batch_size = 12\n[[phases]]\n[[phases]]\nepochs = 1\n")
     options = "--xla --ema 0.99 --checkpoint-steps 7 --images-per-class 3 --augment light --augment jpeg=0.3"
-    options += " --model some.keras --scaling 128 --config two.toml --shards nothing --out run"
-    assert fr_train(*options.split(), cwd=tmp_path).returncode == 1  # for there are no shards
+    options += " --model some.keras --scaling 128 --config two.toml --epochs 0 --out run --shards"
+    ended = fr_train(*options.split(), shards, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
     config = tomllib.loads((tmp_path / "run/config.toml").read_text())
     assert (config["xla"], config["ema"], config["checkpoint_steps"]) == (True, 0.99, 7)
     assert (config["augment"]["crop"], config["augment"]["jpeg"]) == (0.2, 0.3)
@@ -81,13 +88,46 @@ def test_common_choices_are_options_and_hold_for_each_phase(tmp_path):
     assert [phase["images_per_class"] for phase in config["phases"]] == [3, 3]
 
 
-def test_a_partial_loss_and_weights_of_imagenet_are_chosen_by_options(tmp_path):
-    options = "--scale 32 --imagenet --optimizer adamax --shards nothing --out run"
-    assert fr_train(*options.split(), cwd=tmp_path).returncode == 1  # for there are no shards
-    config = tomllib.loads((tmp_path / "run/config.toml").read_text())
-    (phase,) = config["phases"]
+def test_a_partial_loss_is_chosen_by_options(shards, tmp_path):
+    options = "--scale 32 --optimizer adamax --epochs 0 --out run --shards"
+    ended = fr_train(*options.split(), shards, *SMALL, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    (phase,) = tomllib.loads((tmp_path / "run/config.toml").read_text())["phases"]
     assert (phase["loss"], phase["optimizer"]["learning_rate"]) == ({"name": "arcface", "scale": 32.0}, 1e-3)
-    assert config["model"]["imagenet"] is True
+
+
+def test_weights_of_imagenet_are_an_option_and_a_run_that_fails_leaves_no_folder(shards, tmp_path):
+    ended = fr_train("--imagenet", "--out", "runs/first", "--shards", shards, *SMALL, cwd=tmp_path)
+    assert (ended.returncode, "imagenet" in ended.stderr) == (2, True), ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--resume", "--overwrite"])
+def test_a_folder_in_which_a_run_is_training_is_refused_in_one_line(tmp_path, option):
+    with locked_folder(tmp_path / "run"):
+        ended = CliRunner().invoke(main, ["--shards", "x", "--out", str(tmp_path / "run"), option])
+        assert list((tmp_path / "run").iterdir()) == []
+    assert ended.exit_code == 1
+    assert ended.output == (
+        f"Error: {tmp_path / 'run'}: another process is writing there. Wait until it has ended, or choose another folder.\n"
+    )
+
+
+def test_an_old_run_whose_successor_was_killed_is_back_at_the_next_start(shards, tmp_path):
+    def run(*options):
+        ended = CliRunner().invoke(main, ["--out", str(tmp_path / "run"), "--quiet", *map(str, options)])
+        return ended.exit_code, ended.output
+
+    assert run("--shards", shards, "--epochs", 1, *SMALL, "--set", "model.activation=relu")[0] == 0
+    folder = RunFolder(tmp_path / "run")
+    before = folder.last.read_bytes()
+    folder.start(parse_config({"shards": "y"}), overwrite=True)
+    assert not folder.last.exists()
+    code, output = run("--shards", shards)
+    assert (code, "the run that was to be replaced is back" in output, "a run is there" in output) == (1, True, True)
+    assert folder.last.read_bytes() == before
+    assert run("--resume")[0] == 0
+    assert not folder.replaced.exists()
 
 
 def test_a_config_that_a_forced_resume_changed_is_saved_so_that_the_next_resume_goes_on(shards, tmp_path):

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from fr_data.errors import OutputError
 from fr_train.errors import CheckpointError
 from fr_train.run.checkpoint import Position, list_checkpoints, load_checkpoint, read_checkpoint, save_checkpoint
 
@@ -43,10 +44,22 @@ def test_the_last_few_are_kept_and_the_newest_is_loaded(tmp_path):
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
     save(tmp_path, 7, total_steps=1)
-    (tmp_path / "000000002-000000.npz.incomplete").mkdir()
-    with pytest.raises(OSError, match="incomplete"):
+    (tmp_path / "000000002-000000.npz").mkdir()
+    with pytest.raises(OutputError, match="received a folder"):
         save(tmp_path, 8, total_steps=2)
     assert load(tmp_path) == 7
+
+
+def test_files_that_are_no_checkpoints_are_neither_read_nor_removed(tmp_path):
+    (tmp_path / "linked").write_bytes(b"mine")
+    (tmp_path / "000000000-000000.npz").symlink_to("linked")
+    for name in ("best.npz", "000000001-000000 (copy).npz", "1-2.npz", "000000001-000000.npz.incomplete"):
+        (tmp_path / name).write_bytes(b"mine")
+    for step in (1, 2, 999_999_999, 1_000_000_000):
+        save(tmp_path, step % 7, total_steps=step, keep=1)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["1000000000-000000.npz"]
+    assert load(tmp_path) == 1_000_000_000 % 7
+    assert len([path for path in tmp_path.iterdir() if path.read_bytes() == b"mine"]) == 6
 
 
 def test_a_missing_checkpoint_is_said(tmp_path):

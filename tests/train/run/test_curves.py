@@ -1,4 +1,6 @@
 import io
+import os
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -39,6 +41,26 @@ def test_runs_are_laid_over_each_other_by_command(tmp_path):
     (tmp_path / "empty").mkdir()
     failed = CliRunner().invoke(main, ["plot", str(tmp_path / "empty"), "--out", str(tmp_path / "x.png")])
     assert (failed.exit_code, "history.csv" in failed.output) == (1, True)
+
+
+@pytest.mark.parametrize("kind", ["source", "link to a source", "folder", "pipe", "device", "no folder"])
+def test_a_picture_replaces_nothing_but_a_file(tmp_path, kind):
+    RunFolder(tmp_path).write_history([ROW])
+    history, out = tmp_path / "history.csv", tmp_path / "out.png"
+    before = history.read_bytes()
+    if kind == "link to a source":
+        out.symlink_to(history)
+    elif kind == "folder":
+        out.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(out)
+    else:
+        out = {"source": history, "device": Path("/dev/null"), "no folder": tmp_path / "none" / "out.png"}[kind]
+    state = os.lstat(out if kind != "no folder" else tmp_path)
+    ended = CliRunner().invoke(main, ["plot", str(tmp_path), "--out", str(out), "--overwrite"])
+    assert (ended.exit_code, len(ended.output.splitlines())) == (1, 1), ended.output
+    assert os.lstat(out if kind != "no folder" else tmp_path).st_ino == state.st_ino
+    assert history.read_bytes() == before
 
 
 @pytest.mark.parametrize(

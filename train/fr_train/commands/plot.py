@@ -15,12 +15,12 @@ __all__ = ["plot"]
 @click.option("--overwrite", is_flag=True, help="Replace a picture that is there.")
 def plot(runs: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     """Lay the curves of runs over each other: loss, training accuracy, learning rate, and accuracy on each bin."""
+    from fr_data.files import require_output
     from fr_train.errors import RunFolderError
     from fr_train.run.curves import draw_curves
     from fr_train.run.run_folder import RunFolder
 
-    if out.exists() and not overwrite:
-        raise RunFolderError(f"{out}: is there already. Replace it by --overwrite, or choose another --out.")
+    require_output(out, overwrite=overwrite, sources=[RunFolder(path).history for path in runs])
     histories = {}
     for path in runs:
         history = RunFolder(path).read_history()
@@ -30,8 +30,5 @@ def plot(runs: tuple[Path, ...], out: Path, overwrite: bool) -> None:
             )
         name = path.resolve().name
         histories[name if name not in histories else str(path)] = history
-    try:
-        draw_curves(histories, out)
-    except OSError as error:
-        raise RunFolderError(f"{out}: cannot be written: {error.strerror}.") from error
+    draw_curves(histories, out)
     click.echo(str(out))

@@ -44,12 +44,23 @@ def run_training(options: RunOptions) -> None:
 
     Raises:
         click.UsageError: if options do not go together.
-        TrainError: what training reports.
+        ToolkitError: what training reports, or another process is training in the folder.
     """
+    from fr_data.files import locked_folder
+
+    with locked_folder(options.out) if options.is_chief else nullcontext():
+        _run_locked(options)
+
+
+def _run_locked(options: RunOptions) -> None:
     from fr_eval.models.frameworks import import_keras
-    from fr_train.run.run_folder import RunFolder
+    from fr_train.run.run_folder import PUT_BACK, RunFolder
 
     run = RunFolder(options.out)
+    if options.is_chief:
+        run.remove_drafts()
+        if run.settle():
+            click.echo(f"{run.path}: {PUT_BACK}", err=True)
     config = _resolve(options, run)
     os.environ["KERAS_BACKEND"] = config.backend
     import_keras()  # only now: what the config lacks should be said at once
@@ -61,6 +72,7 @@ def run_training(options: RunOptions) -> None:
             config,
             run,
             resume=options.resume,
+            overwrite=options.overwrite,
             force=options.force,
             quiet=options.quiet,
             cluster=options.cluster,
@@ -100,6 +112,8 @@ def _resolve(options: RunOptions, run: Any) -> Any:
             raise click.UsageError(
                 "--resume goes on with the config of the run; it takes neither --config nor --overwrite."
             )
+        if not options.is_chief:
+            run.require_settled()
         return _pin_overlay(run.read_config(changes))
     values = load_config(find_config(options.config)) if options.config else {}
     config = parse_config(values, overrides=changes)
@@ -107,7 +121,7 @@ def _resolve(options: RunOptions, run: Any) -> Any:
         raise click.UsageError("Missing option '--shards': the folder that `fr-prep rec2tfrecord` wrote.")
     config = _pin_overlay(config)
     if options.is_chief:
-        run.start(config, overwrite=options.overwrite)
+        run.require_free(config, overwrite=options.overwrite)
     return config
 
 

@@ -1,7 +1,6 @@
 """Center loss: embeddings are drawn to the center of their class, and the center to them."""
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from fr_data.files import whole_file
 from fr_train.devices.model_parallel import class_rows, count_rows
 from fr_train.errors import CheckpointError
 from fr_train.losses.arguments import require
@@ -95,17 +95,13 @@ class CenterLoss(LossLayer):
         class_rows(self.centers).assign(centers.astype(np.float32))
 
     def save_centers(self, path: Path) -> None:
-        """Writes the centers as (C, D) float32, beside their place first and then there.
+        """Write the centers as (C, D) float32.
 
         Raises:
-            OSError: if it cannot be written; an older file is then untouched.
+            OutputError: they cannot be written; an older file is then untouched.
         """
-        partial = path.with_name(path.name + ".incomplete")
-        with partial.open("wb") as file:
-            np.save(file, np.asarray(class_rows(self.centers)), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with whole_file(path) as draft:
+            np.save(draft, np.asarray(class_rows(self.centers)), allow_pickle=False)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for serialisation."""

@@ -1,7 +1,7 @@
 """Checkpoints: all variables of a run and its position, each in one file that is whole or not there; the last few are kept."""
 
 import json
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,13 +11,23 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from fr_data.files import whole_file
 from fr_train.errors import CheckpointError
 from fr_train.run.differences import find_differences
 
-__all__ = ["Checkpoint", "Position", "list_checkpoints", "load_checkpoint", "read_checkpoint", "save_checkpoint"]
+__all__ = [
+    "CHECKPOINT_NAME",
+    "Checkpoint",
+    "Position",
+    "list_checkpoints",
+    "load_checkpoint",
+    "read_checkpoint",
+    "save_checkpoint",
+]
 
 STATE_KEY = "state"
 FORMAT_VERSION = 2
+CHECKPOINT_NAME = re.compile(r"([0-9]{9,})-([0-9]{6,})\.npz")  # steps and epochs done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +60,13 @@ class Position:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Gives the checkpoints in a folder, the newest first."""
-    return sorted(folder.glob("*.npz"), reverse=True)
+    """Return the checkpoints in a folder, the newest first; files of other names are none, nor are links."""
+    found = []
+    for path in folder.glob("*.npz"):
+        match = CHECKPOINT_NAME.fullmatch(path.name)
+        if match and path.is_file() and not path.is_symlink():
+            found.append((int(match[1]), int(match[2]), path))
+    return [path for _, _, path in sorted(found, reverse=True)]
 
 
 def save_checkpoint(
@@ -72,19 +87,16 @@ def save_checkpoint(
         keep: how many stay.
 
     Raises:
-        OSError: if it cannot be written; older checkpoints are then untouched.
+        OutputError: it cannot be written; older checkpoints are then untouched.
+        OSError: the folder cannot be made, or an old checkpoint cannot be removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{position.total_steps:09d}-{position.total_epochs:06d}.npz"
     state = json.dumps({"format_version": FORMAT_VERSION, "position": asdict(position), "facts": dict(facts or {})})
     arrays = {STATE_KEY: np.frombuffer(state.encode(), dtype=np.uint8)}
     arrays |= {name: np.asarray(variable) for name, variable in variables.items()}
-    partial = path.with_name(path.name + ".incomplete")
-    with partial.open("wb") as file:
+    with whole_file(path) as draft, draft.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
     for old in list_checkpoints(folder)[keep:]:
         old.unlink()
 

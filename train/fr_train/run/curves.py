@@ -7,6 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fr_data.files import whole_file
+
 __all__ = ["BIN_SUFFIX", "draw_curves"]
 
 BIN_SUFFIX = "_accuracy"
@@ -18,6 +20,9 @@ def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> 
     Args:
         runs: name → a row an epoch, as `history.csv` holds them; several runs are laid over each other, a colour each.
         path: a PNG.
+
+    Raises:
+        OutputError: it cannot be written.
     """
     bins = [
         key for key in dict.fromkeys(key for h in runs.values() for row in h for key in row) if key.endswith(BIN_SUFFIX)
@@ -54,6 +59,5 @@ def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> 
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    partial = path.with_name(f"incomplete.{path.name}")
-    figure.savefig(partial, dpi=110, format="png")
-    partial.replace(path)
+    with whole_file(path) as draft:
+        figure.savefig(draft, dpi=110, format="png")

@@ -72,7 +72,7 @@ class Phase:
         """Writes the centers of a center loss, where the phase has one, as `centers.npy`.
 
         Raises:
-            OSError: if the file cannot be written.
+            OutputError: if the file cannot be written.
         """
         for term in _find_terms(self.step.loss, CenterLoss):
             term.save_centers(path)
@@ -125,6 +125,8 @@ class PhaseBuilder:
             self._build_settings(phase, loss) for phase, loss in zip(config.phases, self._losses, strict=True)
         ]
         self.head = self._build_head() if any(loss.needs_head for loss in self._losses) else None
+        for phase, loss in zip(config.phases, self._losses, strict=True):
+            freeze(phase.freeze, network, self.head if loss.needs_head else None)
 
     def build(self, index: int) -> Phase:
         """Makes a phase with a new optimizer; what an earlier phase trained stays, the centers of the one before, and the average.

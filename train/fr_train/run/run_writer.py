@@ -39,15 +39,16 @@ class RunWriter:
             require_tensorboard()  # before the first epoch
 
     def save_checkpoint(self, position: Position, phase: Phase) -> None:
-        """Writes a checkpoint.
+        """Write a checkpoint; with it the run stands, and one that it replaces goes.
 
         Raises:
-            OSError: if it cannot be written, as all others of this class.
+            OutputError, OSError: it cannot be written, as all others of this class.
         """
         phase.step.settle()
         if self._writes:
             keep = self._config.keep_checkpoints
             save_checkpoint(self.run.checkpoints, position, phase.variables(), facts=self._facts, keep=keep)
+            self.run.drop_replaced()
 
     def save_models(self, phase: Phase, *, is_best: bool = False) -> None:
         """Writes the network as it is but for what is frozen, and the centers of a center loss."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fr_data.files import write_whole
 from fr_train.run.checkpoint import Position
 
 __all__ = ["ADVICE", "write_report"]
@@ -47,4 +48,4 @@ def write_report(
         "advice": ADVICE,
         "records": rows,
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1) + "\n")

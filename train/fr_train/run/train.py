@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from tqdm import tqdm
 
+from fr_data.errors import OutputError
 from fr_data.shards.overlay import read_overlay
 from fr_eval.models.frameworks import hold_stderr
 from fr_train.config.config import Config, require
@@ -25,7 +26,7 @@ from fr_train.run.curves import BIN_SUFFIX
 from fr_train.run.epoch import run_epoch
 from fr_train.run.interrupt import Interrupt
 from fr_train.run.phase import PhaseBuilder
-from fr_train.run.run_folder import RunFolder
+from fr_train.run.run_folder import PUT_BACK, RunFolder
 from fr_train.run.run_writer import RunWriter
 from fr_train.run.start_weights import take_weights
 
@@ -52,6 +53,7 @@ def train(
     run: RunFolder,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     force: bool = False,
     quiet: bool = False,
     cluster: Cluster | None = None,
@@ -60,9 +62,10 @@ def train(
     """Trains an embedding network on shards.
 
     Args:
-        config: what to do; already saved in the run's folder.
+        config: what to do; saved in the run's folder once all that it names has been looked at.
         run: the run's folder.
         resume: go on from the newest checkpoint there.
+        overwrite: replace a run that is there; it comes back where this one ends before its first checkpoint.
         force: go on even if config or data set changed since.
         quiet: no progress bar.
         cluster: the processes that train together, each of which calls this with the same config; None is this one alone.
@@ -75,7 +78,7 @@ def train(
         OverlayError: if the overlay cannot be used with them, or was changed since the run began.
         CheckpointError: if there is nothing to resume from, or config or data set changed.
         TrainingError: if the loss is no longer a number.
-        RunFolderError: if the folder cannot be written.
+        RunFolderError: if the folder is taken, or cannot be written.
     """
     received = keras.backend.backend()
     require(config.backend == received, "backend", f"{received}, which Keras was imported with", config.backend)
@@ -113,8 +116,11 @@ def train(
         load_checkpoint(checkpoint, phase.variables())
     history = [row for row in run.read_history() if row["epoch"] <= position.total_epochs] if resume else []
     writer = RunWriter(run, config, facts=facts, history=history, writes=workers.is_chief)
+    starts = workers.is_chief and not resume
 
     try:
+        if starts:
+            run.start(config, overwrite=overwrite)
         with Interrupt() as interrupt, workers.watch():
             while not workers.any(interrupt.requested):
                 if position.epoch >= phase.config.epochs:
@@ -151,10 +157,15 @@ def train(
                 with phase.step.averaged():
                     writer.save_models(phase)
                 writer.save_checkpoint(position, phase)
+    except OutputError as error:
+        raise RunFolderError(f"{error} Mend that, then go on with --resume.") from error
     except OSError as error:
         raise RunFolderError(
             f"{run.path}: cannot be written: {error.strerror}. Mend that, then go on with --resume."
         ) from error
+    finally:
+        if starts and run.settle():
+            tqdm.write(f"{run.path}: {PUT_BACK}", file=sys.stderr)
     ended = position.phase + 1 == len(config.phases) and position.epoch >= phase.config.epochs
     return RunResult(history=writer.history, interrupted=not ended, position=position)
 

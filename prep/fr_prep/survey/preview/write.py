@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fr_prep.survey.outputs import write_file
+from fr_data.files import write_whole
 from fr_prep.survey.preview.page import render_page
 from fr_prep.survey.preview.picture import render_picture
 from fr_prep.survey.preview.sheet import Sheet
@@ -14,9 +14,10 @@ def write_sheet(sheet: Sheet, path: Path, *, dry_run: bool) -> int:
     """Writes a sheet as its ending says, `.png` or `.html`; gives how many bytes that takes.
 
     Raises:
-        OutputError: if it would be too large, or cannot be written.
+        OutputError: if it would be too large.
+        OutputError: if it cannot be written.
     """
     content = render_picture(sheet) if path.suffix.lower() == ".png" else render_page(sheet).encode("utf-8")
     if not dry_run:
-        write_file(path, content)
+        write_whole(path, content)
     return len(content)
