@@ -66,7 +66,11 @@ class OutputFolder:
         try:
             self._lock.__enter__()
         except OutputError as error:
-            raise OutputError(str(error)) from error
+            if isinstance(error.__cause__, OSError) and not isinstance(
+                error.__cause__, BlockingIOError | FileExistsError
+            ):
+                raise write_error(self.path, error.__cause__) from error
+            raise
         if os.path.lexists(self.staging) and (self.staging.is_symlink() or not self.staging.is_dir()):
             self._lock.__exit__(None, None, None)
             raise OutputError(
@@ -250,7 +254,11 @@ class OutputFolder:
         try:
             remove_listed(self.path, self._read_names(file), list_name=str(self.staging / file))
         except OutputError as error:
-            raise OutputError(str(error)) from error
+            if isinstance(error.__cause__, OSError) and not isinstance(
+                error.__cause__, BlockingIOError | FileExistsError
+            ):
+                raise write_error(self.path, error.__cause__) from error
+            raise
 
     def discard(self) -> None:
         """Removes what an interrupted run left, also of what it had moved to its place already."""

@@ -45,6 +45,7 @@ def test_a_diverged_model_is_named(tiny_model, bin_path):
 
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("name", "accuracy"), [("lfw_small", 0.9975), ("lfw_disjoint", 0.9950)])
 def test_a_real_model_reaches_its_known_accuracy(shared, name, accuracy):
     embedder = load_model(shared / "models" / "mobilefacenet.keras", scaling="128")

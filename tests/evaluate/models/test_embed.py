@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.made_pairs import draw_pairs
 
 from fr_data.bins.bins import read_bin, write_bin
 from fr_data.images.decode import decode_image
@@ -13,6 +14,11 @@ from fr_eval.models.keras_model import wrap_keras
 @pytest.fixture(scope="module")
 def embedder(tiny_model):
     return wrap_keras(tiny_model)
+
+
+@pytest.fixture
+def images():
+    return draw_pairs(6)[0]
 
 
 def test_a_bin_is_embedded_in_its_order_plain_and_mirrored(bin_path, embedder):

@@ -67,5 +67,5 @@ def test_a_bin_that_cannot_be_written_is_not_told_to_resume(run_prep, drawn_imag
     write_bin(tmp_path / "x.bin", [drawn_image(0), drawn_image(1)], [True])
     ended = run_prep("bin2jpeg", "x.bin", "-o", "gone/y.bin", cwd=tmp_path)
     assert ended.returncode == 1
-    assert "cannot be written" in ended.stderr
+    assert "gone/y.bin: its folder does not exist" in ended.stderr
     assert "--resume" not in ended.stderr

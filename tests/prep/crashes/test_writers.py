@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import psutil
 
 REFUSALS = {
-    "another process is writing this data set": "locked",
+    "another process is writing there": "locked",
     "a finished data set is there": "came after",
     "an unfinished conversion is there": "came after",
     "is another one: seed": "came after",

@@ -131,8 +131,8 @@ def test_a_file_that_is_there_is_replaced_when_asked(made):
     assert (made / "t.csv").read_text().startswith("class,")
 
 
-def test_a_full_folder_is_a_clear_error(made):
-    ended = run("stats", "set", "--no-duplicates", "--table", "x" * 251 + ".csv")
+def test_a_name_that_no_file_can_have_is_a_clear_error(made):
+    ended = run("stats", "set", "--no-duplicates", "--table", "x" * 252 + ".csv")
     assert ended.exit_code == 1
     assert "cannot be written" in ended.stderr
 
